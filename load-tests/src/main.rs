@@ -1,0 +1,2 @@
+//! Open-loop load generator and side-by-side measurements of the gateway.
+fn main() {}
