@@ -1,1 +1,20 @@
-//! The gateway.
+//! Sluice, an AI inference gateway. Modules in the order a request meets them:
+//!
+//! [`frontend`] accepts it, [`pipeline`] identifies, parses, counts, admits and routes it,
+//! [`drive`] dials through [`upstream`] and relays the answer, [`pipeline`] settles and records.
+//! [`state`] decides limits, [`tokens`] counts, [`config`] says what applies, [`telemetry`] tells
+//! what happened, [`admin`] shows it, [`app`] wires it all up.
+
+pub mod admin;
+pub mod app;
+pub mod budget;
+pub mod commands;
+pub mod config;
+pub mod drive;
+pub mod error;
+pub mod frontend;
+pub mod pipeline;
+pub mod state;
+pub mod telemetry;
+pub mod tokens;
+pub mod upstream;

@@ -55,7 +55,8 @@ impl fmt::Display for PolicyError {
 impl std::error::Error for PolicyError {}
 
 pub(crate) fn run(files: &[PolicyFile]) -> Result<PolicySet, Vec<PolicyError>> {
-    let mut compiler = Compiler { set: PolicySet::default(), errors: Vec::new(), file: String::new(), ids: HashSet::new() };
+    let mut compiler =
+        Compiler { set: PolicySet::default(), errors: Vec::new(), file: String::new(), ids: HashSet::new() };
     for class in built_in() {
         compiler.set.classes.insert(Arc::clone(&class.name), Arc::new(class));
     }
@@ -126,7 +127,8 @@ impl Compiler {
             let path = format!("classes.{name}");
             if let Some((file, other)) = origin.get(name) {
                 if *other != class.value {
-                    let message = format!("class `{name}` is defined differently in {file}; classes are shared by all files");
+                    let message =
+                        format!("class `{name}` is defined differently in {file}; classes are shared by all files");
                     self.error(Some(&class.referenced), path, message);
                 }
                 continue;
@@ -200,7 +202,10 @@ impl Compiler {
             ("key", message.to_owned())
         })?;
         if let Some(other) = self.set.keys.get(&digest) {
-            return Err(("key", format!("the same secret is key `{}` of tenant `{}` already", other.name, other.tenant)));
+            return Err((
+                "key",
+                format!("the same secret is key `{}` of tenant `{}` already", other.name, other.tenant),
+            ));
         }
         let class = raw.class.as_deref().unwrap_or("standard");
         if !self.set.classes.contains_key(class) {
@@ -244,7 +249,9 @@ fn compile_class(name: &str, raw: &RawClass) -> Result<Class, String> {
     }
     let time = |field: &str, text: &Option<String>, default: u64| match text {
         None => Ok(Duration::from_secs(default)),
-        Some(text) => duration(text).ok_or_else(|| format!("{field}: `{text}` is not a duration; write 500ms, 30s or 2m")),
+        Some(text) => {
+            duration(text).ok_or_else(|| format!("{field}: `{text}` is not a duration; write 500ms, 30s or 2m"))
+        }
     };
     let weight = raw.weight.unwrap_or(1);
     if weight == 0 {
@@ -313,12 +320,13 @@ fn draft_of(long: &RawLongLimit) -> Result<Draft, String> {
             (unit, count)
         }
     };
-    let period = match long.per.as_deref() {
-        None => None,
-        Some(name) => Some(Period::parse(name).ok_or_else(|| {
-            format!("per: `{name}` is not a period; it is one of second, minute, hour, day, month")
-        })?),
-    };
+    let period =
+        match long.per.as_deref() {
+            None => None,
+            Some(name) => Some(Period::parse(name).ok_or_else(|| {
+                format!("per: `{name}` is not a period; it is one of second, minute, hour, day, month")
+            })?),
+        };
     let burst = match &long.burst {
         None => None,
         Some(text) => Some(sentence::burst_of(unit, &text.text()).map_err(|error| format!("burst: {error}"))?),

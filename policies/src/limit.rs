@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::UnixMillis;
 use crate::glob::Glob;
 use crate::level::Level;
-use crate::UnixMillis;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

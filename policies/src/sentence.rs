@@ -74,8 +74,10 @@ fn rest<'a>(mut draft: Draft, mut words: impl Iterator<Item = &'a str>) -> Resul
             "burst" => draft.burst = Some(burst_of(draft.unit, value("an amount")?)?),
             "observe" => draft.mode = Mode::Observe,
             other => {
-                return Err(format!("`{other}` is not understood; after the amount come `per <key|tenant|user|global>`, \
-                     `on <model>`, `burst <amount>` and `observe`"));
+                return Err(format!(
+                    "`{other}` is not understood; after the amount come `per <key|tenant|user|global>`, \
+                     `on <model>`, `burst <amount>` and `observe`"
+                ));
             }
         }
     }

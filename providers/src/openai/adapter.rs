@@ -34,7 +34,9 @@ impl Adapter for OpenAi {
     fn reply(&self, _head: &ResponseHead<'_>, body: Bytes, _call: &Call) -> Result<Reply, TranslateError> {
         let whole: Whole<'_> = match serde_json::from_slice(&body) {
             Ok(whole) => whole,
-            Err(error) => return Err(TranslateError::Malformed(format!("the body is not the JSON it should be: {error}"))),
+            Err(error) => {
+                return Err(TranslateError::Malformed(format!("the body is not the JSON it should be: {error}")));
+            }
         };
         let usage = whole.usage.map(Usage::from);
         let mut text = String::new();

@@ -131,11 +131,18 @@ mod tests {
 
     #[test]
     fn statuses_and_codes_become_kinds() {
-        let context = error(400, &[], r#"{"error":{"message":"too long","type":"invalid_request_error","code":"context_length_exceeded","param":"messages"}}"#);
+        let context = error(
+            400,
+            &[],
+            r#"{"error":{"message":"too long","type":"invalid_request_error","code":"context_length_exceeded","param":"messages"}}"#,
+        );
         assert_eq!((context.kind, context.retryable), (ErrorKind::ContextLength, false));
         assert!(context.body.is_some_and(|body| body.starts_with(b"{\"error\"")));
         let busy = error(429, &[("retry-after", "7")], r#"{"error":{"message":"slow down","type":"tokens"}}"#);
-        assert_eq!((busy.kind, busy.retryable, busy.retry_after), (ErrorKind::RateLimit, true, Some(Duration::from_secs(7))));
+        assert_eq!(
+            (busy.kind, busy.retryable, busy.retry_after),
+            (ErrorKind::RateLimit, true, Some(Duration::from_secs(7)))
+        );
         let soon = error(429, &[("retry-after", "7"), ("retry-after-ms", "250")], "{}");
         assert_eq!(soon.retry_after, Some(Duration::from_millis(250)));
         assert_eq!(error(529, &[], "").kind, ErrorKind::Overloaded);

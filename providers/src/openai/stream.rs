@@ -176,7 +176,8 @@ mod tests {
     fn a_role_alone_is_not_content() {
         let mut translator = OpenAiStream::new(true);
         let mut out = StreamOut::default();
-        let role = Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n");
+        let role =
+            Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n");
         translator.push(role, &mut out).unwrap();
         assert!(!out.content && out.frames.len() == 1);
     }

@@ -1,0 +1,6 @@
+//! The admin listener: health, metrics, the live config and the levels of limits. It binds to
+//! loopback by default and must never be the public one.
+
+mod serve;
+
+pub use serve::{Admin, Readiness};

@@ -1,0 +1,152 @@
+//! Serves `/healthz`, `/readyz`, `/metrics`, `/config` and `/levels`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use sluice_policies::Mode;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::Gateway;
+
+/// Whether traffic should be sent here: false while starting and while draining.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Changes what `/readyz` answers.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The admin listener.
+pub struct Admin {
+    gateway: Arc<Gateway>,
+    readiness: Readiness,
+}
+
+impl Admin {
+    /// An admin listener for this gateway.
+    pub fn new(gateway: Arc<Gateway>, readiness: Readiness) -> Self {
+        Self { gateway, readiness }
+    }
+
+    /// Serves until `stop`.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let this = Arc::new(self);
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "accept failed on the admin listener");
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+                () = stop.cancelled() => return,
+            };
+            let (admin, stop) = (Arc::clone(&this), stop.clone());
+            this.gateway.tasks.spawn(async move {
+                let handler = service_fn(|request| {
+                    let admin = Arc::clone(&admin);
+                    async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+                });
+                let connection =
+                    http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), handler);
+                tokio::select! {
+                    _ = connection => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if *request.method() != Method::GET {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.readiness.get() => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or draining\n"),
+            "/metrics" => self.metrics(),
+            "/config" => pretty(&self.config()),
+            "/levels" => self.levels().await,
+            _ => text(StatusCode::NOT_FOUND, "there is /healthz /readyz /metrics /config /levels\n"),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let metrics = self.gateway.sinks.metrics();
+        metrics.set_bytes_in_flight(self.gateway.budget.used());
+        metrics.set_leases_open(self.gateway.store.open_leases());
+        let mut response = text(StatusCode::OK, metrics.render());
+        let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+
+    fn config(&self) -> Value {
+        let live = &self.gateway.live;
+        let status = live.status();
+        json!({
+            "generation": status.generation,
+            "loaded_at": status.loaded_at,
+            "last_error": status.last_error,
+            "reloads": { "ok": status.reloads_ok, "failed": status.reloads_failed },
+            "config": live.snapshot().redacted,
+        })
+    }
+
+    async fn levels(&self) -> Response<Full<Bytes>> {
+        let mut rows = match self.gateway.store.levels().await {
+            Ok(rows) => rows,
+            Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        };
+        rows.sort_by(|a, b| a.scope.cmp(&b.scope));
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "limit": &*row.limit.id,
+                    "scope": row.scope,
+                    "mode": if row.limit.mode == Mode::Observe { "observe" } else { "enforce" },
+                    "amount": row.view.amount,
+                    "remaining": row.view.remaining,
+                    "debt": row.view.debt,
+                    "reset_ms": u64::try_from(row.view.reset.as_millis()).unwrap_or(u64::MAX),
+                })
+            })
+            .collect();
+        pretty(&json!({ "leases_open": self.gateway.store.open_leases(), "limits": rows }))
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn pretty(value: &Value) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, format!("{value:#}\n"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

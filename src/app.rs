@@ -1,0 +1,150 @@
+//! Wiring: builds the gateway from a config, starts its listeners, and drains it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{Admin, Readiness};
+use crate::budget::Budget;
+use crate::config::{self, Config, Live};
+use crate::frontend::{self, Acceptor};
+use crate::pipeline::{Gateway, Offload, Sinks};
+use crate::state::MemoryStore;
+use crate::telemetry::{AccessLog, Metrics, Tracing};
+use crate::tokens::Counter;
+use crate::upstream::Upstreams;
+
+/// Counted messages remembered, so that a long conversation costs only its new turn.
+const MEMO_ENTRIES: u64 = 50_000;
+
+/// What starting can fail with: an address in use, a config that is wrong.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Picks the TLS implementation of the process. To be called once, before anything connects;
+/// later calls do nothing.
+pub fn install_crypto() {
+    // The only error is that one is installed already.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+}
+
+/// A gateway that listens.
+pub struct App {
+    gateway: Arc<Gateway>,
+    readiness: Readiness,
+    stop: CancellationToken,
+    /// Ends what must outlive the drain: the admin listener.
+    end: CancellationToken,
+    /// Where clients reach it.
+    pub listen: SocketAddr,
+    /// Where operators reach it.
+    pub admin: SocketAddr,
+    serving: tokio::task::JoinHandle<usize>,
+}
+
+impl App {
+    /// Starts serving. `watched` is the config file to reload from, if there is one.
+    pub async fn start(config: Config, watched: Option<PathBuf>) -> Result<Self, StartError> {
+        let (listen, admin) = (config.listen, config.admin);
+        let public = frontend::bind(listen).await?;
+        let private = frontend::bind(admin).await?;
+        let (listen, admin) = (public.local_addr()?, private.local_addr()?);
+        let gateway = build(config)?;
+        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let readiness = Readiness::default();
+        if let Some(path) = watched {
+            watch(&gateway, path, stop.clone());
+        }
+        let acceptor = Acceptor::new(Arc::clone(&gateway), public);
+        let serving = gateway.tasks.spawn(acceptor.run(stop.clone()));
+        let operators = Admin::new(Arc::clone(&gateway), readiness.clone());
+        gateway.tasks.spawn(operators.run(private, end.clone()));
+        readiness.set(true);
+        Ok(Self { gateway, readiness, stop, end, listen, admin, serving })
+    }
+
+    /// The shared state, for tests and tools that run a gateway inside their own process.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    pub async fn run(self) -> Result<(), StartError> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        self.drain().await;
+        Ok(())
+    }
+
+    /// Stops accepting, lets streams finish up to the deadline, settles everything.
+    pub async fn drain(self) {
+        self.readiness.set(false);
+        self.stop.cancel();
+        match self.serving.await {
+            Ok(0) => {}
+            Ok(cut) => tracing::warn!(connections = cut, "drain deadline passed: open connections were cut"),
+            Err(error) => tracing::error!(%error, "the accept loop failed"),
+        }
+        self.end.cancel();
+        self.gateway.tasks.close();
+        self.gateway.tasks.wait().await;
+        let leases = self.gateway.store.open_leases();
+        tracing::info!(leases_open = leases, "drained");
+        self.gateway.sinks.shutdown().await;
+    }
+}
+
+fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
+    let metrics = Metrics::new();
+    let tracing = Tracing::start(
+        config.telemetry.otlp_endpoint.as_deref(),
+        &config.telemetry.service_name,
+        config.telemetry.sample_percent,
+    );
+    let access = AccessLog::stdout(metrics.clone())?;
+    let sinks = Arc::new(Sinks::new(metrics, access, tracing));
+    let counter = Arc::new(Counter::new(MEMO_ENTRIES));
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let gateway = Arc::new(Gateway {
+        live: Arc::new(Live::new(config)),
+        store: Arc::new(MemoryStore::new()),
+        counter,
+        upstreams: Upstreams::default(),
+        budget: Budget::default(),
+        sinks,
+        tasks: TaskTracker::new(),
+        offload: Offload::new(cores),
+    });
+    gateway.sinks.reloaded(&gateway.live.status());
+    // The first request must not pay for loading the vocabularies.
+    let counter = Arc::clone(&gateway.counter);
+    gateway.tasks.spawn_blocking(move || counter.warm());
+    Ok(gateway)
+}
+
+/// Reloads on change and on SIGHUP until `stop`, and tells the parts that keep something of it.
+fn watch(gateway: &Arc<Gateway>, path: PathBuf, stop: CancellationToken) {
+    let live = Arc::clone(&gateway.live);
+    gateway.tasks.spawn(config::watch(live, path, stop.clone()));
+    let mut changes = gateway.live.subscribe();
+    let gateway_ref = Arc::downgrade(gateway);
+    gateway.tasks.spawn(async move {
+        loop {
+            let changed = tokio::select! {
+                changed = changes.changed() => changed,
+                () = stop.cancelled() => return,
+            };
+            let Some(gateway) = gateway_ref.upgrade().filter(|_| changed.is_ok()) else { return };
+            let config = gateway.live.snapshot();
+            gateway.upstreams.retain(&config);
+            gateway.sinks.reloaded(&gateway.live.status());
+        }
+    });
+}

@@ -1,0 +1,77 @@
+//! Flags to command.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::{check, key, serve};
+use crate::app::StartError;
+
+const EXAMPLES: &str = "\
+Examples:
+  sluice                                 serve a simulated provider, to try it out
+  sluice key new --name web              make a key for a policy file
+  sluice check --config sluice.yaml      say everything that is wrong with a config
+  sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
+
+Logs go to stderr (SLUICE_LOG=debug for more), one access-log line per request to stdout.";
+
+/// An AI inference gateway: true token quotas in front of OpenAI-compatible providers.
+///
+/// Without a command it serves a built-in simulated provider on 127.0.0.1:8080.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a config file until SIGTERM; then let open streams finish
+    Serve {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+    },
+    /// Validate config, policies and catalog; exit 0, or print every error and exit 1
+    Check {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG", required_unless_present = "schema")]
+        config: Option<PathBuf>,
+        /// Print the JSON Schema of the config (`policy` for that of a policy file) instead
+        #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "config", value_parser = ["config", "policy"])]
+        schema: Option<String>,
+    },
+    /// Make virtual keys
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Print a fresh key, once, and the line to paste into a policy file
+    New {
+        /// The key's name in logs and limits
+        #[arg(long)]
+        name: String,
+    },
+}
+
+/// Runs the command that the flags ask for. An error is for the person at the terminal.
+pub fn run(cli: Cli) -> Result<(), StartError> {
+    match cli.command {
+        None => runtime()?.block_on(serve::demo()),
+        Some(Command::Serve { config }) => runtime()?.block_on(serve::run(&config)),
+        Some(Command::Check { schema: Some(which), .. }) => check::schema(&which),
+        Some(Command::Check { config: Some(config), .. }) => check::run(&config),
+        Some(Command::Check { .. }) => Err("--config or --schema is needed".into()),
+        Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

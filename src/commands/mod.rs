@@ -1,0 +1,8 @@
+//! What the binary can do: one file per command, and the flags that pick it.
+
+mod check;
+mod cli;
+mod key;
+mod serve;
+
+pub use cli::{Cli, run};

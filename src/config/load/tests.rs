@@ -1,0 +1,83 @@
+//! Whole configs: the one of the README, every kind of mistake, secrets.
+
+use super::*;
+
+const KEY: &str = "tenant: acme\nkeys:\n  - { name: web, key: \"sha256:1111111111111111111111111111111111111111111111111111111111111111\" }\nlimits:\n  - 100k tokens/min per key\n";
+
+fn policy() -> Vec<PolicyFile> {
+    vec![PolicyFile { name: "policy.yaml".to_owned(), text: KEY.to_owned() }]
+}
+
+fn compile(text: &str) -> Result<Config, ConfigErrors> {
+    from_str("sluice.yaml", text, Path::new("."), &policy(), 1)
+}
+
+const GOOD: &str = "providers:\n  openai: { kind: openai, base_url: https://api.openai.com/v1/, api_key: \"${CARGO_PKG_NAME}\" }\n  own: { kind: openai, base_url: http://10.0.0.5:8000/v1 }\nmodels:\n  fast: [openai/gpt-4o-mini, own/some/model]\npolicies: policy.yaml\n";
+
+#[test]
+fn two_providers_one_model_and_a_limit_take_twenty_lines() {
+    let config = compile(GOOD).unwrap();
+    assert!(GOOD.lines().count() + KEY.lines().count() <= 20);
+    let route = &config.models["fast"];
+    assert_eq!(route.targets[1].target.model, "some/model");
+    assert!(route.targets[0].model.known && !route.targets[1].model.known);
+    assert_eq!(config.providers["openai"].base_url, "https://api.openai.com/v1");
+    assert_eq!(config.limits.max_body, 20 << 20);
+    let shown = config.redacted.to_string();
+    assert!(shown.contains("***") && !shown.contains("\"sluice\""), "{shown}");
+}
+
+#[test]
+fn every_error_is_reported_with_file_line_and_path() {
+    let text = "listen: nowhere\nproviders:\n  a: { kind: opnai, base_url: https://x/v1 }\n  b:\n    kind: openai\n    base_url: \
+                \"x\"\n    api_key: \"${SLUICE_NO_SUCH}\"\n    timeouts: { idle: 5 weeks }\nmodels:\n  m: [c/gpt, b, a/gpt]\n  n: []\nlimits: { max_body: 0 }\n";
+    let errors = compile(text).unwrap_err();
+    let shown = errors.to_string();
+    let expected = [
+        ("sluice.yaml:1:", "listen", "nowhere"),
+        ("sluice.yaml:12:", "limits.max_body", "more than 0"),
+        ("sluice.yaml:3:", "providers.a.kind", "openai"),
+        ("sluice.yaml:6:", "providers.b.base_url", "URL"),
+        ("sluice.yaml:7:", "providers.b.api_key", "SLUICE_NO_SUCH is not set"),
+        ("sluice.yaml:8:", "providers.b.timeouts.idle", "5 weeks"),
+        ("sluice.yaml:10:", "models.m[0]", "unknown provider `c`"),
+        ("sluice.yaml:10:", "models.m[1]", "provider/model"),
+        ("sluice.yaml:11:", "models.n", "no targets"),
+    ];
+    assert_eq!(shown.lines().count(), expected.len(), "{shown}");
+    for (line, (place, path, word)) in shown.lines().zip(expected) {
+        assert!(line.starts_with(place) && line.contains(path) && line.contains(word), "{line}");
+    }
+}
+
+#[test]
+fn unknown_and_double_keys_are_errors_with_a_line() {
+    let unknown = compile(&GOOD.replace("policies:", "polices: x\npolicies:")).unwrap_err();
+    assert!(unknown.0[0].line == 6 && unknown.to_string().contains("polices"), "{unknown}");
+    let double = compile(&format!("{GOOD}models:\n  x: [own/y]\n")).unwrap_err();
+    assert!(double.0[0].line == 7, "{double}");
+}
+
+#[test]
+fn a_config_without_keys_says_how_to_make_one() {
+    let none = PolicyFile { name: "policy.yaml".to_owned(), text: "tenant: t\n".to_owned() };
+    let error = from_str("sluice.yaml", GOOD, Path::new("."), &[none], 1).unwrap_err();
+    assert!(error.to_string().contains("sluice key new"), "{error}");
+}
+
+#[test]
+fn policies_come_from_a_folder_and_their_errors_name_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("policies");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("a.yaml"), KEY).unwrap();
+    std::fs::write(folder.join("b.yaml"), "tenant: other\nlimits:\n  - 5 bananas/min\n").unwrap();
+    let path = dir.path().join("sluice.yaml");
+    std::fs::write(&path, GOOD.replace("policy.yaml", "policies")).unwrap();
+    let error = load(&path, 1).unwrap_err();
+    assert!(error.to_string().starts_with("b.yaml:3:"), "{error}");
+    std::fs::write(folder.join("b.yaml"), "tenant: other\n").unwrap();
+    let config = load(&path, 7).unwrap();
+    assert_eq!((config.generation, config.sources.len()), (7, 2));
+    assert!(load(&dir.path().join("none.yaml"), 1).unwrap_err().to_string().contains("cannot read"));
+}

@@ -1,0 +1,15 @@
+//! The config: `raw` as it is written, `compile` to what the gateway runs on, `live` to swap it
+//! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
+
+mod compile;
+mod live;
+mod load;
+mod model;
+mod raw;
+mod values;
+mod watch;
+
+pub use live::{Live, Status};
+pub use load::{ConfigErrors, from_str, load, schema};
+pub use model::{Config, Identity, Limits, ModelRoute, Provider, TargetRoute, Telemetry, Timeouts};
+pub use watch::watch;

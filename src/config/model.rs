@@ -1,0 +1,151 @@
+//! The config as the gateway runs on it: validated, resolved, immutable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+use indexmap::IndexMap;
+use secrecy::SecretString;
+use sluice_policies::PolicySet;
+use sluice_providers::{Adapter, Target, catalog};
+
+/// One snapshot. A request takes one and keeps it to its end.
+#[derive(Debug)]
+pub struct Config {
+    /// Counts loads that went live, from 1.
+    pub generation: u64,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    /// Bounds of what requests may hold and how long they may take.
+    pub limits: Limits,
+    /// Providers by name.
+    pub providers: IndexMap<String, Arc<Provider>>,
+    /// Models by public name.
+    pub models: IndexMap<String, Arc<ModelRoute>>,
+    /// Keys, classes and limits.
+    pub policies: PolicySet,
+    /// How end users are told apart.
+    pub identity: Identity,
+    /// Where traces go.
+    pub telemetry: Telemetry,
+    /// All of this for `/config`, without secrets.
+    pub redacted: serde_json::Value,
+    /// Files and folders it was read from.
+    pub sources: Vec<PathBuf>,
+    /// Equal for equal files and secrets.
+    pub fingerprint: [u8; 32],
+}
+
+/// Bounds of the public listener. Sizes are bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// One request body.
+    pub max_body: usize,
+    /// All bodies held at once.
+    pub max_buffered: usize,
+    /// One request head.
+    pub max_header_bytes: usize,
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// A whole body.
+    pub body_timeout: Duration,
+    /// A connection without a request.
+    pub idle_timeout: Duration,
+    /// Open requests after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Larger bodies are parsed and counted off the I/O threads.
+    pub count_off_thread_above: usize,
+}
+
+/// One provider.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the config.
+    pub name: Arc<str>,
+    /// Translates for it.
+    pub adapter: &'static dyn Adapter,
+    /// The kind, as written.
+    pub kind: String,
+    /// Without a trailing slash.
+    pub base_url: String,
+    /// Sent as a bearer token.
+    pub api_key: Option<SecretString>,
+    /// Sent with every request.
+    pub headers: HeaderMap,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Use HTTP/2 where the provider offers it.
+    pub http2: bool,
+}
+
+/// Deadlines of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A TCP and TLS connection.
+    pub connect: Duration,
+    /// From sending a streaming request to its first content.
+    pub first_token: Duration,
+    /// Between two chunks.
+    pub idle: Duration,
+    /// All of the answer; `None` is no bound.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_token: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            total: None,
+        }
+    }
+}
+
+/// One public model.
+#[derive(Debug)]
+pub struct ModelRoute {
+    /// Its public name.
+    pub name: Arc<str>,
+    /// Where it may go, best first; at least one.
+    pub targets: Vec<TargetRoute>,
+}
+
+/// One target of a model.
+#[derive(Clone, Debug)]
+pub struct TargetRoute {
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// The provider's name for the model.
+    pub target: Target,
+    /// What the catalog knows of it.
+    pub model: Arc<catalog::Model>,
+    /// `provider/model`.
+    pub label: Arc<str>,
+}
+
+/// How end users are told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// A header that names the user; else the request's `user` field does.
+    pub user_header: Option<HeaderName>,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// OTLP over gRPC; `None` leaves it to `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub otlp_endpoint: Option<String>,
+    /// `service.name`.
+    pub service_name: String,
+    /// Share of requests traced, 0 to 100.
+    pub sample_percent: u8,
+    /// Put the messages of prompts into spans.
+    pub log_content: bool,
+}

@@ -1,0 +1,156 @@
+//! The config file as it is written. The doc comments become the JSON Schema and docs/config.md.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+/// The gateway's config file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    /// Address for clients. Default `127.0.0.1:8080`. Changing it needs a restart.
+    #[schemars(with = "Option<String>")]
+    pub(super) listen: Option<Spanned<String>>,
+    /// Address for operators: health, metrics, config, levels. Never make it public. Default
+    /// `127.0.0.1:9090`. Changing it needs a restart.
+    #[schemars(with = "Option<String>")]
+    pub(super) admin: Option<Spanned<String>>,
+    /// Providers by a name of your choice.
+    #[schemars(with = "BTreeMap<String, RawProvider>")]
+    pub(super) providers: IndexMap<String, Spanned<RawProvider>>,
+    /// Public model names, each with its targets `provider/model`, best first.
+    #[schemars(with = "BTreeMap<String, Vec<String>>")]
+    pub(super) models: IndexMap<String, Spanned<Vec<Spanned<String>>>>,
+    /// Policy files: a file, a list of files, or a folder of `*.yaml`; relative to this file.
+    #[schemars(with = "Option<RawPaths>")]
+    pub(super) policies: Option<Spanned<RawPaths>>,
+    /// Bounds of the public listener.
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    /// How end users are told apart.
+    #[serde(default)]
+    pub(super) identity: RawIdentity,
+    /// Where traces go.
+    #[serde(default)]
+    pub(super) telemetry: RawTelemetry,
+}
+
+/// One path or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawPaths {
+    /// A file or a folder.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+/// A provider.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProvider {
+    /// What it speaks: `openai`, which many providers and servers do.
+    #[schemars(with = "String")]
+    pub(super) kind: Spanned<String>,
+    /// Where it is, with its version path: `https://api.openai.com/v1`. May use `${VAR}`.
+    #[schemars(with = "String")]
+    pub(super) base_url: Spanned<String>,
+    /// Its API key: `${VAR}`, `file:/path`, or the key itself. Never logged.
+    #[schemars(with = "Option<String>")]
+    pub(super) api_key: Option<Spanned<String>>,
+    /// Headers sent with every request. Values may use `${VAR}` and `file:`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(super) headers: IndexMap<String, Spanned<String>>,
+    /// Deadlines of one attempt.
+    #[serde(default)]
+    pub(super) timeouts: RawTimeouts,
+    /// Use HTTP/2 (by ALPN on https, with prior knowledge on http). All streams then share one
+    /// connection and the provider's limit of streams on it. Default false.
+    #[serde(default)]
+    pub(super) http2: bool,
+}
+
+/// Deadlines, such as `5s` or `500ms`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTimeouts {
+    /// A TCP and TLS connection. Default `5s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) connect: Option<Spanned<String>>,
+    /// From sending a streaming request to its first content. Default `60s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) first_token: Option<Spanned<String>>,
+    /// Between two chunks. Default `60s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) idle: Option<Spanned<String>>,
+    /// All of the answer; `0s` is no bound. Default `0s`, and 10 minutes for the head of an answer
+    /// that does not stream.
+    #[schemars(with = "Option<String>")]
+    pub(super) total: Option<Spanned<String>>,
+}
+
+/// Bounds of the public listener. Sizes such as `20MiB`, durations such as `30s`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    /// One request body; more is 413. Default `20MiB`.
+    #[schemars(with = "Option<String>")]
+    pub(super) max_body: Option<Spanned<String>>,
+    /// All request bodies held at once; more is 503. Default `512MiB`.
+    #[schemars(with = "Option<String>")]
+    pub(super) max_buffered: Option<Spanned<String>>,
+    /// One request head; more is 431. Default `64KiB`.
+    #[schemars(with = "Option<String>")]
+    pub(super) max_header_bytes: Option<Spanned<String>>,
+    /// From the first byte of a request head to its last. Default `10s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) header_timeout: Option<Spanned<String>>,
+    /// A whole request body. Default `60s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) body_timeout: Option<Spanned<String>>,
+    /// A connection without a request. Default `75s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) idle_timeout: Option<Spanned<String>>,
+    /// How long open requests may finish after SIGTERM. Default `30s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) drain_timeout: Option<Spanned<String>>,
+    /// Connections at once. Default 20000. Changing it needs a restart.
+    #[schemars(with = "Option<u32>")]
+    pub(super) max_connections: Option<Spanned<u32>>,
+    /// Larger bodies are parsed and counted off the I/O threads. Default `64KiB`.
+    #[schemars(with = "Option<String>")]
+    pub(super) count_off_thread_above: Option<Spanned<String>>,
+}
+
+/// How end users are told apart.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIdentity {
+    /// A request header that names the end user, set by a proxy you trust. Default: the request's
+    /// `user` field.
+    #[schemars(with = "Option<String>")]
+    pub(super) user_header: Option<Spanned<String>>,
+}
+
+/// Where traces go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTelemetry {
+    /// OTLP over gRPC, such as `http://127.0.0.1:4317`. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`, or
+    /// no traces. Changing it needs a restart.
+    #[schemars(with = "Option<String>")]
+    pub(super) otlp_endpoint: Option<Spanned<String>>,
+    /// `service.name`. Default `sluice`.
+    pub(super) service_name: Option<String>,
+    /// Share of requests traced, 0 to 100, where the client's own trace does not decide. Default
+    /// 100.
+    #[schemars(with = "Option<u8>")]
+    pub(super) sample_percent: Option<Spanned<u8>>,
+    /// Put the messages of prompts into spans. Default false.
+    #[serde(default)]
+    pub(super) log_content: bool,
+}

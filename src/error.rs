@@ -1,0 +1,225 @@
+//! The one error a client can be shown: status, OpenAI's error object, and what retrying would do.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use sluice_providers::{BadRequest, UpstreamError};
+
+use crate::telemetry::Outcome;
+
+/// What a client should do next; becomes `retry-after`, `retry-after-ms` and `x-should-retry`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The status says it all.
+    Unsaid,
+    /// The same request would pass after this long.
+    After(Duration),
+    /// The same request never passes.
+    Never,
+}
+
+/// An error on its way to a client. The message never holds a secret.
+#[derive(Debug)]
+pub struct Error {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// OpenAI's `type`.
+    pub kind: Cow<'static, str>,
+    /// OpenAI's `code`.
+    pub code: Option<Cow<'static, str>>,
+    /// The field of the request that is at fault.
+    pub param: Option<String>,
+    /// For the person who gets it: what is wrong and what to do.
+    pub message: String,
+    /// When to come back.
+    pub retry: Retry,
+    /// The limit that refused, for `x-sluice-limit`.
+    pub limit: Option<Arc<str>>,
+    /// How the request counts in metrics and logs.
+    pub outcome: Outcome,
+    /// A provider's own error body, relayed as it came.
+    pub body: Option<Bytes>,
+    /// Headers that go with the answer, such as the levels of the limits that apply.
+    pub headers: HeaderMap,
+    /// The connection is in doubt and must be closed after the answer.
+    pub close: bool,
+}
+
+impl Error {
+    /// An error with OpenAI's `type` and `code`.
+    pub fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        let outcome = if status.is_server_error() { Outcome::Internal } else { Outcome::ClientError };
+        Self {
+            status,
+            kind: Cow::Borrowed(kind),
+            code: Some(Cow::Borrowed(code)),
+            param: None,
+            message: message.into(),
+            retry: Retry::Unsaid,
+            limit: None,
+            outcome,
+            body: None,
+            headers: HeaderMap::new(),
+            close: false,
+        }
+    }
+
+    /// 400 with the `code` given.
+    pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", code, message)
+    }
+
+    /// 404 for a path or method that does not exist.
+    pub fn unknown_path(method: &http::Method, path: &str) -> Self {
+        let message = format!("unknown request: {method} {path}");
+        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "unknown_url", message)
+    }
+
+    /// 404 for a model that is not configured, or not for this key.
+    pub fn unknown_model(model: &str) -> Self {
+        let shown: String = model.chars().take(128).collect();
+        let message = format!("the model `{shown}` does not exist or this key has no access to it");
+        let mut error = Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "model_not_found", message);
+        error.param = Some("model".to_owned());
+        error
+    }
+
+    /// 401.
+    pub fn unauthenticated(message: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", "invalid_api_key", message)
+    }
+
+    /// 413 for a body over `cap` bytes.
+    pub fn too_large(cap: usize) -> Self {
+        let message = format!("the request body is larger than the {cap} bytes this gateway accepts (limits.max_body)");
+        let mut error = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", message);
+        error.close = true;
+        error
+    }
+
+    /// 503 while the gateway holds as many bytes as it may.
+    pub fn overloaded() -> Self {
+        let message = "the gateway holds as many request bytes as it may (limits.max_buffered); try again shortly";
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded_error", "gateway_overloaded", message);
+        error.retry = Retry::After(Duration::from_secs(1));
+        error.outcome = Outcome::Overloaded;
+        error.close = true;
+        error
+    }
+
+    /// 500 for a fault of the gateway itself.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
+    }
+
+    /// 504 when a deadline of the provider's passed; `code` names the deadline.
+    pub fn deadline(code: &'static str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout_error", code, message);
+        error.outcome = Outcome::Deadline;
+        error
+    }
+
+    /// 502 when a provider could not be reached or broke off.
+    pub fn upstream(code: &'static str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::BAD_GATEWAY, "server_error", code, message);
+        error.outcome = Outcome::UpstreamError;
+        error
+    }
+
+    /// The body in OpenAI's shape.
+    pub fn to_body(&self) -> Bytes {
+        if let Some(body) = &self.body {
+            return body.clone();
+        }
+        #[derive(Serialize)]
+        struct Shape<'a> {
+            error: Inner<'a>,
+        }
+        #[derive(Serialize)]
+        struct Inner<'a> {
+            message: &'a str,
+            r#type: &'a str,
+            param: Option<&'a str>,
+            code: Option<&'a str>,
+        }
+        let inner = Inner {
+            message: &self.message,
+            r#type: &self.kind,
+            param: self.param.as_deref(),
+            code: self.code.as_deref(),
+        };
+        // Strings always serialise; an empty object is still legal JSON.
+        serde_json::to_vec(&Shape { error: inner }).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
+    }
+
+    /// The error as the last event of a stream whose status has been sent already.
+    pub fn to_event(&self) -> Bytes {
+        let body = self.to_body();
+        // A provider's body may be pretty-printed: every line of an event needs its own prefix.
+        let mut event = Vec::with_capacity(body.len() + 16);
+        for line in body.split(|byte| *byte == b'\n' || *byte == b'\r').filter(|line| !line.is_empty()) {
+            event.extend_from_slice(b"data: ");
+            event.extend_from_slice(line);
+            event.push(b'\n');
+        }
+        event.push(b'\n');
+        Bytes::from(event)
+    }
+}
+
+impl From<BadRequest> for Error {
+    fn from(bad: BadRequest) -> Self {
+        let mut error = Self::invalid("invalid_request", bad.message);
+        error.param = bad.param;
+        error.code = bad.code.map(Cow::Borrowed);
+        error
+    }
+}
+
+impl From<UpstreamError> for Error {
+    fn from(upstream: UpstreamError) -> Self {
+        let outcome = if upstream.status.is_client_error() && !upstream.retryable {
+            Outcome::ClientError
+        } else {
+            Outcome::UpstreamError
+        };
+        Self {
+            status: upstream.status,
+            kind: Cow::Owned(upstream.err_type),
+            code: upstream.code.map(Cow::Owned),
+            param: upstream.param,
+            message: upstream.message,
+            retry: upstream.retry_after.map_or(Retry::Unsaid, Retry::After),
+            limit: None,
+            outcome,
+            body: upstream.body,
+            headers: HeaderMap::new(),
+            close: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn body_is_openai_shaped_and_escaped() {
+        let error = Error::unknown_model("a\"b\n");
+        let value: serde_json::Value = serde_json::from_slice(&error.to_body()).unwrap();
+        assert_eq!(value["error"]["code"], "model_not_found");
+        assert_eq!(value["error"]["param"], "model");
+        assert!(value["error"]["message"].as_str().unwrap().contains("a\"b\n"));
+    }
+
+    #[test]
+    fn a_pretty_printed_provider_error_stays_one_event() {
+        let mut error = Error::internal("x");
+        error.body = Some(Bytes::from_static(b"{\n  \"error\": {}\r\n}\n"));
+        assert_eq!(error.to_event(), Bytes::from_static(b"data: {\ndata:   \"error\": {}\ndata: }\n\n"));
+    }
+}

@@ -1,0 +1,132 @@
+//! One request of the HTTP door: which endpoint, the body, the pipeline, the response.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::json;
+use sluice_policies::Key;
+use sluice_providers::Endpoint;
+
+use super::body;
+use super::idle::Active;
+use super::respond::{self, Outgoing};
+use crate::config::Config;
+use crate::drive::{self, Answer};
+use crate::error::Error;
+use crate::pipeline::{Gateway, Recorder, RequestHead, identify};
+
+/// What a method and a path ask for.
+enum Route {
+    Call(Endpoint),
+    Models,
+    Model(String),
+    Unknown,
+}
+
+impl Route {
+    fn of(method: &Method, path: &str) -> Self {
+        if *method == Method::POST {
+            return Endpoint::from_path(path).map_or(Self::Unknown, Self::Call);
+        }
+        if *method != Method::GET {
+            return Self::Unknown;
+        }
+        match path.strip_prefix("/v1/models") {
+            Some("") => Self::Models,
+            Some(rest) => match rest.strip_prefix('/') {
+                Some(id) if !id.is_empty() => Self::Model(id.to_owned()),
+                _ => Self::Unknown,
+            },
+            None => Self::Unknown,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Call(endpoint) => endpoint.path(),
+            Self::Models | Self::Model(_) => "/v1/models",
+            Self::Unknown => "other",
+        }
+    }
+}
+
+/// Answers one request. Never fails: an error is an answer too.
+pub(super) async fn handle(
+    gateway: Arc<Gateway>,
+    request: Request<Incoming>,
+    active: Active,
+) -> Result<Response<Outgoing>, Infallible> {
+    let (parts, incoming) = request.into_parts();
+    let route = Route::of(&parts.method, parts.uri.path());
+    let mut recorder = Recorder::start(&gateway, route.name(), &parts.headers);
+    let request_id = Arc::clone(recorder.request_id());
+    let config = gateway.live.snapshot();
+    let outcome = match route {
+        Route::Call(endpoint) => call(&gateway, config, endpoint, &parts.headers, incoming, recorder).await,
+        other => {
+            let result = catalog(&config, &other, &parts);
+            match &result {
+                Ok(_) => recorder.succeed(StatusCode::OK),
+                Err(error) => recorder.fail(error),
+            }
+            return Ok(match result {
+                Ok(body) => respond::json(StatusCode::OK, body, &request_id, active),
+                Err(error) => respond::error(&error, parts.version, &request_id, active),
+            });
+        }
+    };
+    Ok(match outcome {
+        Ok(answer) => respond::answer(answer, &request_id, active),
+        Err(error) => respond::error(&error, parts.version, &request_id, active),
+    })
+}
+
+async fn call(
+    gateway: &Arc<Gateway>,
+    config: Arc<Config>,
+    endpoint: Endpoint,
+    headers: &http::HeaderMap,
+    incoming: Incoming,
+    mut recorder: Recorder,
+) -> Result<Answer, Error> {
+    // The key is looked at before the body: strangers do not get to fill the buffers.
+    let key = match identify::key(headers, &config) {
+        Ok(key) => Arc::clone(key),
+        Err(error) => return Err(recorder.refuse(error)),
+    };
+    let mut held = gateway.budget.hold();
+    let body = match body::read(incoming, headers, &config.limits, &mut held).await {
+        Ok(body) => body,
+        Err(error) => return Err(recorder.refuse(error)),
+    };
+    let head = RequestHead { endpoint, headers, key };
+    let flight = gateway.open(config, head, body, held, recorder).await?;
+    drive::run(gateway, flight).await
+}
+
+/// `GET /v1/models` and `/v1/models/{id}`: the models this key may use.
+fn catalog(config: &Config, route: &Route, parts: &http::request::Parts) -> Result<Bytes, Error> {
+    let unknown = || Error::unknown_path(&parts.method, parts.uri.path());
+    if matches!(route, Route::Unknown | Route::Call(_)) {
+        return Err(unknown());
+    }
+    let key: &Key = identify::key(&parts.headers, config)?;
+    let entry = |name: &str| json!({"id": name, "object": "model", "created": 0, "owned_by": "sluice"});
+    let value = match route {
+        Route::Model(id) => {
+            let usable = config.models.contains_key(id.as_str()) && key.may_use(id);
+            if !usable {
+                return Err(Error::unknown_model(id));
+            }
+            entry(id)
+        }
+        _ => {
+            let data: Vec<_> = config.models.keys().filter(|name| key.may_use(name)).map(|name| entry(name)).collect();
+            json!({"object": "list", "data": data})
+        }
+    };
+    serde_json::to_vec(&value).map(Bytes::from).map_err(|error| Error::internal(error.to_string()))
+}

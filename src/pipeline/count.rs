@@ -1,0 +1,78 @@
+//! Phase `count`: the prompt in tokens, and the bound of what the answer may cost.
+
+use std::sync::Arc;
+
+use sluice_policies::Demand;
+use sluice_providers::{Call, Endpoint, Usage, catalog::Model};
+
+use super::identify::Identity;
+use super::open::Gateway;
+use super::route::Plan;
+use crate::error::Error;
+use crate::tokens::{Counted as Input, Method};
+
+/// What a request will cost at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    /// Tokens of the prompt.
+    pub(super) input: u64,
+    /// The most tokens the answer may have, over all choices.
+    pub(super) output_bound: u64,
+    /// How the prompt was counted.
+    pub(super) method: Method,
+    /// Price of both at the dearest target, micro-dollars.
+    pub(super) cost_micros: u64,
+}
+
+impl Counted {
+    /// The reservation.
+    pub(super) fn demand(&self) -> Demand {
+        Demand { input: self.input, output: self.output_bound, cost_micros: self.cost_micros }
+    }
+}
+
+pub(super) async fn run(
+    gateway: &Gateway,
+    call: &Arc<Call>,
+    plan: &Plan,
+    who: &Identity,
+    heavy: bool,
+) -> Result<Counted, Error> {
+    let first = plan.targets().first().ok_or_else(|| Error::unknown_model(&call.model))?;
+    let model = Arc::clone(&first.model);
+    let Input { input, prompts, method } = if heavy {
+        let (counter, call, model) = (Arc::clone(&gateway.counter), Arc::clone(call), Arc::clone(&model));
+        gateway.offload.run(move || counter.call(&call, &model)).await??
+    } else {
+        gateway.counter.call(call, &model)?
+    };
+    fits(plan, input, method)?;
+    let output_bound = output_bound(call, &model, who.key.default_output).saturating_mul(prompts);
+    let bound = Usage { input, output: output_bound, ..Usage::default() };
+    let costs = plan.targets().iter().filter_map(|target| target.model.prices.as_ref());
+    let cost_micros = costs.map(|prices| prices.cost_micros(&bound)).max().unwrap_or(0);
+    Ok(Counted { input, output_bound, method, cost_micros })
+}
+
+/// The smaller of what the client asked for (or the policy's default) and what the model can do.
+fn output_bound(call: &Call, model: &Model, default_output: u64) -> u64 {
+    if call.endpoint == Endpoint::Embeddings {
+        return 0;
+    }
+    let each = call.max_output.unwrap_or(default_output).min(model.max_output);
+    each.saturating_mul(call.n)
+}
+
+/// Refuses what no target can read, before anything is reserved. Only for exact counts of known
+/// models: a guess must not refuse.
+fn fits(plan: &Plan, input: u64, method: Method) -> Result<(), Error> {
+    let window = |model: &Arc<Model>| if model.known { model.context_window } else { u64::MAX };
+    let widest = plan.targets().iter().map(|target| window(&target.model)).max().unwrap_or(u64::MAX);
+    if method != Method::Exact || input <= widest {
+        return Ok(());
+    }
+    let message = format!("this model's maximum context length is {widest} tokens, but the request has {input}");
+    let mut error = Error::invalid("context_length_exceeded", message);
+    error.param = Some("messages".to_owned());
+    Err(error)
+}

@@ -1,0 +1,22 @@
+//! The phases of a request, in this order: identify, parse, count, admit, route, relay, settle,
+//! record. `Gateway::open` in `open.rs` is the whole order on one screen; each phase is a file.
+//!
+//! Each phase takes the result of the one before, so that a wrong order does not compile. Both
+//! doors call this; it knows no HTTP server and no HTTP client.
+
+mod admit;
+mod count;
+mod flight;
+mod headers;
+pub mod identify;
+mod offload;
+mod open;
+mod parse;
+mod record;
+mod route;
+mod settle;
+
+pub use flight::{Close, Flight};
+pub use offload::Offload;
+pub use open::{Gateway, RequestHead};
+pub use record::{Recorder, Sinks};

@@ -1,0 +1,239 @@
+//! Phase `record`: every exit of every request passes here once, whatever happened.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sluice_providers::{Call, Field, Usage};
+use uuid::Uuid;
+
+use super::admit::Admitted;
+use super::count::Counted;
+use super::flight::Close;
+use super::identify::Identity;
+use super::open::Gateway;
+use super::route::Plan;
+use crate::config::{Config, Status, TargetRoute};
+use crate::error::Error;
+use crate::telemetry::{AccessLog, Metrics, Outcome, Record, RequestTrace, Tracing};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TARGET: HeaderName = HeaderName::from_static("x-sluice-target");
+const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
+const OVERHEAD: HeaderName = HeaderName::from_static("x-sluice-overhead-us");
+/// The status that nginx made known for a client that left before its answer.
+const CLIENT_CLOSED: u16 = 499;
+
+/// Where records go.
+pub struct Sinks {
+    metrics: Metrics,
+    access: AccessLog,
+    tracing: Arc<Tracing>,
+}
+
+impl Sinks {
+    /// Sinks of one gateway.
+    pub fn new(metrics: Metrics, access: AccessLog, tracing: Tracing) -> Self {
+        Self { metrics, access, tracing: Arc::new(tracing) }
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Notes the config that is live and what became of reloads.
+    pub fn reloaded(&self, status: &Status) {
+        self.metrics.set_generation(status.generation);
+        self.metrics.set_reloads(status.reloads_ok, status.reloads_failed);
+    }
+
+    /// Writes out what is waiting. Further records are lost.
+    pub async fn shutdown(self: &Arc<Self>) {
+        let sinks = Arc::clone(self);
+        let flushed = tokio::task::spawn_blocking(move || {
+            sinks.access.close();
+            sinks.tracing.shutdown();
+        });
+        if let Err(error) = flushed.await {
+            tracing::error!(%error, "logs and traces could not be flushed");
+        }
+    }
+}
+
+/// Fills the record of one request, and writes it when dropped: a request that is dropped in the
+/// middle is a client that left.
+pub struct Recorder {
+    sinks: Arc<Sinks>,
+    record: Record,
+    trace: RequestTrace,
+    /// When the current attempt left for the provider.
+    departed: Option<Instant>,
+}
+
+impl Recorder {
+    /// A request whose head has come. Takes the client's request id if it is a sane one.
+    pub fn start(gateway: &Gateway, endpoint: &'static str, headers: &HeaderMap) -> Self {
+        let sinks = Arc::clone(&gateway.sinks);
+        let given = headers.get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| sane(id));
+        let id = given.map_or_else(|| Arc::from(format!("req_{}", Uuid::now_v7().simple())), Arc::from);
+        let trace = RequestTrace::start(&sinks.tracing, headers);
+        sinks.metrics.begin();
+        Self { sinks, record: Record::start(id, endpoint), trace, departed: None }
+    }
+
+    /// The id the client sees.
+    pub fn request_id(&self) -> &Arc<str> {
+        &self.record.request_id
+    }
+
+    /// Ends a request that needed no provider.
+    pub fn succeed(&mut self, status: StatusCode) {
+        self.record.status = status.as_u16();
+        self.record.outcome = Outcome::Ok;
+    }
+
+    /// Notes the error a request ends with.
+    pub fn fail(&mut self, error: &Error) {
+        self.record.status = error.status.as_u16();
+        self.record.outcome = error.outcome;
+        self.record.error = error.code.as_deref().map(str::to_owned);
+        self.record.limit.clone_from(&error.limit);
+    }
+
+    /// Ends a request with an error, and hands the error on.
+    #[must_use]
+    pub fn refuse(&mut self, error: Error) -> Error {
+        self.fail(&error);
+        error
+    }
+
+    pub(super) fn identified(&mut self, who: &Identity, call: &Call) {
+        self.record.key = Some(Arc::clone(&who.key.name));
+        self.record.tenant = Some(Arc::clone(&who.key.tenant));
+        self.record.class = Some(Arc::clone(&who.class));
+        self.record.user.clone_from(&who.user);
+        self.record.stream = call.stream;
+    }
+
+    pub(super) fn routed(&mut self, plan: &Plan, call: &Call, config: &Config) {
+        self.record.model = Some(Arc::clone(plan.model()));
+        if config.telemetry.log_content
+            && let Some(messages) = call.raw(Field::Messages)
+        {
+            self.trace.content(messages);
+        }
+    }
+
+    /// `off_thread` is when counting began, if it had to wait for a worker.
+    pub(super) fn counted(&mut self, counted: &Counted, off_thread: Option<SystemTime>) {
+        self.record.counted_input = counted.input;
+        self.record.output_bound = counted.output_bound;
+        self.record.count_method = Some(counted.method.as_str());
+        if let Some(from) = off_thread {
+            self.trace.child("count", from, SystemTime::now());
+        }
+    }
+
+    pub(super) fn admitted(&mut self, decision: &Result<Admitted, Error>, begun: Instant) {
+        self.record.admit = begun.elapsed();
+        let now = SystemTime::now();
+        self.trace.child("admit", now.checked_sub(self.record.admit).unwrap_or(now), now);
+        let metrics = &self.sinks.metrics;
+        match decision {
+            Ok(admitted) => {
+                metrics.admission("all", "granted");
+                admitted.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
+            }
+            Err(error) => {
+                if let Some(limit) = &error.limit {
+                    metrics.admission(limit, "denied");
+                }
+            }
+        }
+    }
+
+    pub(super) fn attempt(&mut self, target: &TargetRoute) {
+        self.record.attempts += 1;
+        self.record.target = Some(Arc::clone(&target.label));
+        self.record.provider = Some(Arc::clone(&target.provider.name));
+    }
+
+    pub(super) fn inject(&self, headers: &mut HeaderMap) {
+        self.trace.inject(headers);
+    }
+
+    pub(super) fn departed(&mut self) {
+        let now = Instant::now();
+        self.departed = Some(now);
+        self.record.overhead.get_or_insert(now - self.record.started);
+    }
+
+    pub(super) fn attempt_failed(&mut self, kind: &str) {
+        let target = self.record.target.as_deref().unwrap_or("none");
+        self.sinks.metrics.attempt_failed(target, kind);
+        self.waited("upstream");
+    }
+
+    pub(super) fn first_token(&mut self) {
+        if let Some(departed) = self.departed.filter(|_| self.record.first_token.is_none()) {
+            self.record.first_token = Some(departed.elapsed());
+            self.waited("upstream");
+        }
+    }
+
+    fn waited(&self, name: &'static str) {
+        if let Some(departed) = self.departed {
+            let now = SystemTime::now();
+            self.trace.child(name, now.checked_sub(departed.elapsed()).unwrap_or(now), now);
+        }
+    }
+
+    pub(super) fn relayed(&mut self, bytes: usize) {
+        self.record.bytes_out += bytes as u64;
+    }
+
+    pub(super) fn answer_headers(&self, headers: &mut HeaderMap) {
+        let record = &self.record;
+        for (name, value) in [(TARGET, &record.target), (MODEL, &record.model)] {
+            if let Some(Ok(value)) = value.as_deref().map(HeaderValue::from_str) {
+                headers.insert(name, value);
+            }
+        }
+        headers.insert(ATTEMPTS, HeaderValue::from(record.attempts));
+        if let Some(overhead) = record.overhead {
+            let micros = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX);
+            headers.insert(OVERHEAD, HeaderValue::from(micros));
+        }
+    }
+
+    pub(super) fn close(&mut self, how: &Close<'_>, usage: &Usage, reported: bool, cost: u64) {
+        self.record.tokens = [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning];
+        self.record.usage_reported = reported;
+        self.record.cost_micros = cost;
+        match how {
+            Close::Complete => self.succeed(StatusCode::OK),
+            Close::ClientGone => self.record.outcome = Outcome::ClientGone,
+            Close::Failed(error) => self.fail(error),
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.record.duration = self.record.started.elapsed();
+        if self.record.outcome == Outcome::ClientGone {
+            self.record.status = CLIENT_CLOSED;
+        }
+        self.sinks.metrics.observe(&self.record);
+        self.sinks.metrics.end();
+        self.sinks.access.log(&self.record);
+        self.trace.finish(&self.record);
+    }
+}
+
+/// Ids end up in logs and headers: short, and visible characters only.
+fn sane(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic())
+}

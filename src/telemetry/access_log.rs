@@ -1,0 +1,218 @@
+//! One JSON line per request, written by a thread of its own so that a slow pipe slows nobody.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::metrics::Metrics;
+use super::record::Record;
+
+/// Lines that may wait for the writer; more are dropped and counted.
+const WAITING: usize = 8192;
+
+/// The access log. Dropping it, or [`close`](Self::close), writes what is waiting.
+pub struct AccessLog {
+    lines: Mutex<Option<SyncSender<Vec<u8>>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    metrics: Metrics,
+}
+
+/// The line. Names are stable: people parse them.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts_ms: u64,
+    request_id: &'a str,
+    endpoint: &'a str,
+    tenant: Option<&'a str>,
+    key: Option<&'a str>,
+    user: Option<&'a str>,
+    class: Option<&'a str>,
+    model: Option<&'a str>,
+    target: Option<&'a str>,
+    attempts: u32,
+    stream: bool,
+    status: u16,
+    outcome: &'a str,
+    error: Option<&'a str>,
+    limit: Option<&'a str>,
+    counted_input: u64,
+    count_method: Option<&'a str>,
+    output_bound: u64,
+    input_tokens: u64,
+    cached_input_tokens: u64,
+    output_tokens: u64,
+    reasoning_tokens: u64,
+    usage: &'a str,
+    cost_micros: u64,
+    bytes_out: u64,
+    admit_ms: f64,
+    overhead_ms: Option<f64>,
+    first_token_ms: Option<f64>,
+    duration_ms: f64,
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+impl AccessLog {
+    /// A log to stdout. Errors if the system gives no thread.
+    pub fn stdout(metrics: Metrics) -> io::Result<Self> {
+        Self::to(Box::new(io::stdout()), metrics, WAITING)
+    }
+
+    /// A log to any writer, with room for `waiting` lines.
+    pub fn to(out: Box<dyn Write + Send>, metrics: Metrics, waiting: usize) -> io::Result<Self> {
+        let (lines, incoming) = sync_channel(waiting);
+        let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(out, &incoming))?;
+        Ok(Self { lines: Mutex::new(Some(lines)), writer: Mutex::new(Some(writer)), metrics })
+    }
+
+    /// Logs one request; never waits.
+    pub fn log(&self, record: &Record) {
+        let Ok(mut line) = serde_json::to_vec(&line(record)) else { return };
+        line.push(b'\n');
+        let sent = self.lines.lock().as_ref().map(|lines| lines.try_send(line));
+        if let Some(Err(TrySendError::Full(_))) = sent {
+            self.metrics.log_dropped();
+        }
+    }
+
+    /// Writes what is waiting and ends the log; later lines are lost. Blocks for the writer.
+    pub fn close(&self) {
+        self.lines.lock().take();
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the access log's writer failed");
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Flushes whenever nothing is waiting: lines are seen at once, and bursts are written in blocks.
+fn write(out: Box<dyn Write + Send>, incoming: &Receiver<Vec<u8>>) {
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    while let Ok(line) = incoming.recv() {
+        let mut result = out.write_all(&line);
+        while let Ok(line) = incoming.try_recv() {
+            result = result.and_then(|()| out.write_all(&line));
+        }
+        if let Err(error) = result.and_then(|()| out.flush()) {
+            tracing::error!(%error, "the access log cannot be written; it ends here");
+            return;
+        }
+    }
+}
+
+fn line(record: &Record) -> Line<'_> {
+    let [input_tokens, cached_input_tokens, _, output_tokens, reasoning_tokens] = record.tokens;
+    let since = record.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Line {
+        ts_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        request_id: &record.request_id,
+        endpoint: record.endpoint,
+        tenant: record.tenant.as_deref(),
+        key: record.key.as_deref(),
+        user: record.user.as_deref(),
+        class: record.class.as_deref(),
+        model: record.model.as_deref(),
+        target: record.target.as_deref(),
+        attempts: record.attempts,
+        stream: record.stream,
+        status: record.status,
+        outcome: record.outcome.as_str(),
+        error: record.error.as_deref(),
+        limit: record.limit.as_deref(),
+        counted_input: record.counted_input,
+        count_method: record.count_method,
+        output_bound: record.output_bound,
+        input_tokens,
+        cached_input_tokens,
+        output_tokens,
+        reasoning_tokens,
+        usage: if record.usage_reported { "provider" } else { "counted" },
+        cost_micros: record.cost_micros,
+        bytes_out: record.bytes_out,
+        admit_ms: millis(record.admit),
+        overhead_ms: record.overhead.map(millis),
+        first_token_ms: record.first_token.map(millis),
+        duration_ms: millis(record.duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Blocks its first write until told to go on.
+    struct Slow(mpsc::Receiver<()>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.recv().ok();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_json_and_written_on_close() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = AccessLog::to(Box::new(Shared(seen.clone())), Metrics::new(), 10).unwrap();
+        let mut record = Record::start(Arc::from("req_1"), "/v1/embeddings");
+        record.user = Some("a\"b\n".to_owned());
+        log.log(&record);
+        log.log(&record);
+        log.close();
+        let text = String::from_utf8(seen.lock().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!((line["request_id"].as_str(), line["user"].as_str()), (Some("req_1"), Some("a\"b\n")));
+        assert_eq!(line["outcome"], "client_gone");
+    }
+
+    #[test]
+    fn a_full_log_drops_counts_and_does_not_block() {
+        let (go, wait) = mpsc::channel();
+        let metrics = Metrics::new();
+        let log = AccessLog::to(Box::new(Slow(wait)), metrics.clone(), 2).unwrap();
+        let record = Record::start(Arc::from("r"), "other");
+        for _ in 0..20 {
+            log.log(&record);
+        }
+        // One is with the writer at most, two are waiting.
+        assert!(metrics.logs_dropped() >= 17, "{}", metrics.logs_dropped());
+        drop(go);
+        log.close();
+    }
+}

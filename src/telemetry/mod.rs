@@ -1,0 +1,15 @@
+//! What happened: one [`Record`] per request becomes metrics, an access-log line and a span.
+//!
+//! Nothing here holds a secret or the text of a message, and no label grows with traffic: models,
+//! targets and limits come from the config, keys and users are in the log only.
+
+mod access_log;
+pub mod logging;
+mod metrics;
+mod record;
+mod trace;
+
+pub use access_log::AccessLog;
+pub use metrics::{METRICS, Metrics};
+pub use record::{Outcome, Record};
+pub use trace::{RequestTrace, Tracing};

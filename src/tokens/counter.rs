@@ -1,0 +1,167 @@
+//! The count of a whole call, with a memo of messages counted before.
+
+use moka::sync::Cache;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use sluice_providers::catalog::{ImageRule, Model, Tokenizer};
+use sluice_providers::{BadRequest, Call, Endpoint, Field};
+
+use super::message::{self, Tally};
+use super::{prompt, tools, vocabulary};
+
+/// The reply is primed with this many tokens.
+const REPLY: u64 = 3;
+/// Shorter JSON is counted faster than it is looked up.
+const MEMO_FROM: usize = 200;
+
+/// How a prompt was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// By the model's own vocabulary.
+    Exact,
+    /// By another vocabulary times the catalog's factor.
+    Ratio,
+    /// With parts (remote images, audio, files) whose size had to be guessed.
+    Estimate,
+}
+
+impl Method {
+    /// For logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Ratio => "ratio",
+            Self::Estimate => "estimate",
+        }
+    }
+}
+
+/// A counted prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Prompt tokens.
+    pub input: u64,
+    /// Prompts in the call: each is answered on its own.
+    pub prompts: u64,
+    /// How they were counted.
+    pub method: Method,
+}
+
+/// Counts calls. Shared by all requests; its memo is bounded.
+pub struct Counter {
+    memo: Cache<[u8; 16], Tally>,
+}
+
+impl Counter {
+    /// A counter that remembers up to `memo_entries` messages (about 100 bytes each).
+    pub fn new(memo_entries: u64) -> Self {
+        Self { memo: Cache::new(memo_entries) }
+    }
+
+    /// Loads the vocabularies, so that the first request need not. Takes a few hundred
+    /// milliseconds of CPU, once.
+    pub fn warm(&self) {
+        for tokenizer in [Tokenizer::O200k, Tokenizer::Cl100k] {
+            vocabulary::count(tokenizer, "warm");
+        }
+    }
+
+    /// Tokens of plain text, with the model's ratio.
+    pub fn text(&self, tokenizer: Tokenizer, text: &str) -> u64 {
+        ratio(tokenizer, vocabulary::count(tokenizer, text))
+    }
+
+    /// Counts a call's prompt. CPU work, linear in the body: large bodies belong off the I/O
+    /// threads. Errors name the message that is not one.
+    pub fn call(&self, call: &Call, model: &Model) -> Result<Counted, BadRequest> {
+        let (tally, prompts) = match call.endpoint {
+            Endpoint::ChatCompletions => (self.chat(call, model)?, 1),
+            Endpoint::Completions => plain(call, model, Field::Prompt, "prompt")?,
+            Endpoint::Embeddings => plain(call, model, Field::Input, "input")?,
+        };
+        let method = match model.tokenizer {
+            _ if tally.estimated => Method::Estimate,
+            Tokenizer::Ratio { .. } => Method::Ratio,
+            Tokenizer::O200k | Tokenizer::Cl100k => Method::Exact,
+        };
+        Ok(Counted { input: ratio(model.tokenizer, tally.tokens), prompts: prompts.max(1), method })
+    }
+
+    fn chat(&self, call: &Call, model: &Model) -> Result<Tally, BadRequest> {
+        let raw = call.raw(Field::Messages).unwrap_or("[]");
+        let messages: Vec<&RawValue> = serde_json::from_str(raw)
+            .map_err(|error| BadRequest::field("messages", format!("`messages` must be an array: {error}")))?;
+        let mut total = Tally { tokens: REPLY, estimated: false };
+        for (index, raw) in messages.iter().enumerate() {
+            let count = || message::tokens(model, raw.get(), index);
+            total.add(self.remembered(model, b'm', raw.get(), count)?);
+        }
+        for field in [Field::Tools, Field::Functions] {
+            let Some(raw) = call.raw(field) else { continue };
+            let count = || Ok(Tally { tokens: tools::tokens(model.tokenizer, raw), estimated: false });
+            total.add(self.remembered(model, b't', raw, count)?);
+        }
+        if let Some(schema) = call.raw(Field::ResponseFormat).filter(|raw| raw.contains("json_schema")) {
+            total.tokens += vocabulary::count(model.tokenizer, schema);
+        }
+        Ok(total)
+    }
+
+    /// The count of this JSON, from the memo if it is there. Errors are not remembered.
+    fn remembered(
+        &self,
+        model: &Model,
+        kind: u8,
+        raw: &str,
+        count: impl FnOnce() -> Result<Tally, BadRequest>,
+    ) -> Result<Tally, BadRequest> {
+        if raw.len() < MEMO_FROM {
+            return count();
+        }
+        let key = key(model, kind, raw);
+        if let Some(tally) = self.memo.get(&key) {
+            return Ok(tally);
+        }
+        let tally = count()?;
+        self.memo.insert(key, tally);
+        Ok(tally)
+    }
+}
+
+/// 128 bits of SHA-256 over everything the count depends on: nobody can make two messages that
+/// share one.
+fn key(model: &Model, kind: u8, raw: &str) -> [u8; 16] {
+    let tokenizer: u8 = match model.tokenizer {
+        Tokenizer::Cl100k => 1,
+        Tokenizer::O200k | Tokenizer::Ratio { .. } => 2,
+    };
+    let (rule, a, b) = match model.images {
+        ImageRule::Tile { base, per_tile } => (1u8, base, per_tile),
+        ImageRule::Patch { percent } => (2, percent, 0),
+        ImageRule::None => (0, 0, 0),
+    };
+    let mut hash = Sha256::new();
+    hash.update([kind, tokenizer, rule]);
+    hash.update(a.to_le_bytes());
+    hash.update(b.to_le_bytes());
+    hash.update(raw);
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut key = [0; 16];
+    key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    key
+}
+
+fn plain(call: &Call, model: &Model, field: Field, param: &'static str) -> Result<(Tally, u64), BadRequest> {
+    let (tokens, prompts) = prompt::tokens(model.tokenizer, call.raw(field).unwrap_or("\"\""), param)?;
+    Ok((Tally { tokens, estimated: false }, prompts))
+}
+
+fn ratio(tokenizer: Tokenizer, tokens: u64) -> u64 {
+    match tokenizer {
+        Tokenizer::Ratio { percent } => tokens.saturating_mul(u64::from(percent)).div_ceil(100),
+        Tokenizer::O200k | Tokenizer::Cl100k => tokens,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! One HTTP client, and so one connection pool, per provider; kept across reloads that do not
+//! change how it connects.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::{Response, header};
+use parking_lot::RwLock;
+use secrecy::ExposeSecret;
+use sluice_providers::UpstreamRequest;
+
+use crate::config::{Config, Provider};
+use crate::error::Error;
+
+/// The body of a provider's answer. Dropping it cancels the request: an HTTP/1.1 connection is
+/// closed, an HTTP/2 stream reset.
+pub type Incoming = reqwest::Body;
+
+/// Idle connections kept per host, and for how long.
+const IDLE_CONNECTIONS: usize = 256;
+const IDLE_FOR: Duration = Duration::from_secs(60);
+
+/// What a pool depends on: anything else may change under it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct PoolKey {
+    base_url: String,
+    connect: Duration,
+    http2: bool,
+}
+
+impl PoolKey {
+    fn of(provider: &Provider) -> Self {
+        Self { base_url: provider.base_url.clone(), connect: provider.timeouts.connect, http2: provider.http2 }
+    }
+}
+
+/// The pools of all providers.
+#[derive(Default)]
+pub struct Upstreams {
+    pools: RwLock<HashMap<PoolKey, reqwest::Client>>,
+}
+
+impl Upstreams {
+    /// Sends a request and waits for the head of the answer. No deadline but that of connecting:
+    /// the caller has its own. Dropping the future cancels the request.
+    pub async fn send(&self, provider: &Provider, request: UpstreamRequest) -> Result<Response<Incoming>, Error> {
+        let client = self.pool(provider)?;
+        let url = format!("{}/{}", provider.base_url, request.path);
+        let mut builder = client.request(request.method, url).headers(request.headers).body(request.body);
+        builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+        if let Some(key) = &provider.api_key {
+            builder = builder.bearer_auth(key.expose_secret());
+        }
+        match builder.send().await {
+            Ok(response) => Ok(response.into()),
+            Err(error) => Err(explain(provider, &error)),
+        }
+    }
+
+    /// Forgets the pools that the config no longer uses; their open streams go on.
+    pub fn retain(&self, config: &Config) {
+        let used: Vec<PoolKey> = config.providers.values().map(|provider| PoolKey::of(provider)).collect();
+        self.pools.write().retain(|key, _| used.contains(key));
+    }
+
+    fn pool(&self, provider: &Provider) -> Result<reqwest::Client, Error> {
+        let key = PoolKey::of(provider);
+        if let Some(client) = self.pools.read().get(&key) {
+            return Ok(client.clone());
+        }
+        let client = build(&key)
+            .map_err(|error| Error::internal(format!("no HTTP client for provider {}: {error}", provider.name)))?;
+        Ok(self.pools.write().entry(key).or_insert(client).clone())
+    }
+}
+
+fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .connect_timeout(key.connect)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(IDLE_FOR);
+    let builder = match (key.http2, key.base_url.starts_with("https:")) {
+        // One HTTP/2 connection carries all streams, and the ones over the peer's limit queue
+        // unseen: HTTP/1.1 unless asked for.
+        (false, _) => builder.http1_only(),
+        (true, true) => builder,
+        (true, false) => builder.http2_prior_knowledge(),
+    };
+    builder.build()
+}
+
+/// Says what failed without the URL's query or any header.
+fn explain(provider: &Provider, error: &reqwest::Error) -> Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let name = &provider.name;
+    if error.is_connect() && error.is_timeout() {
+        let after = provider.timeouts.connect.as_secs_f32();
+        let message = format!("provider {name}: no connection within {after} s (timeouts.connect)");
+        return Error::deadline("connect_timeout", message);
+    }
+    if error.is_connect() {
+        return Error::upstream("connect_failed", format!("provider {name}: cannot connect: {cause}"));
+    }
+    Error::upstream("upstream_reset", format!("provider {name}: the connection broke off before an answer: {cause}"))
+}

@@ -1,0 +1,111 @@
+//! A gateway and a mock provider inside the test's own process, reached over real sockets.
+#![expect(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice::app::App;
+use sluice::config;
+use sluice::pipeline::Gateway;
+use sluice_mock::{Behaviour, Mock, MockHandle};
+use tempfile::TempDir;
+
+/// The secret of the key `web` in every test policy, and its SHA-256.
+pub const KEY: &str = "sk-sluice-demo";
+
+/// A running gateway in front of a running mock provider.
+pub struct Gate {
+    pub app: App,
+    pub mock: MockHandle,
+    pub dir: TempDir,
+    pub client: reqwest::Client,
+}
+
+/// A policy with the key [`KEY`] and these limits.
+pub fn policy(limits: &[&str]) -> String {
+    use sha2::{Digest, Sha256};
+    let digest: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
+    let limits: String = limits.iter().map(|limit| format!("  - {limit}\n")).collect();
+    let limits = if limits.is_empty() { String::new() } else { format!("limits:\n{limits}") };
+    format!("tenant: acme\nkeys:\n  - {{ name: web, key: \"sha256:{digest}\" }}\n{limits}")
+}
+
+impl Gate {
+    /// Starts both with these limits; `extra` is added to the config as it is.
+    pub async fn start(limits: &[&str], extra: &str, behaviour: Behaviour) -> Self {
+        sluice::app::install_crypto();
+        let mock = Mock::with_defaults(behaviour).start(any_port()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("policy.yaml"), policy(limits)).unwrap();
+        let path = dir.path().join("sluice.yaml");
+        std::fs::write(&path, config_text(mock.addr(), extra)).unwrap();
+        let config = config::load(&path, 1).unwrap_or_else(|errors| panic!("{errors}"));
+        let app = App::start(config, Some(path)).await.unwrap();
+        Self { app, mock, dir, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.path().join("sluice.yaml")
+    }
+
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        self.app.gateway()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.app.listen)
+    }
+
+    /// Posts a chat completion.
+    pub async fn chat(&self, body: Value) -> reqwest::Response {
+        self.post("/v1/chat/completions", body).await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> reqwest::Result<reqwest::Response> {
+        let request = self.client.post(self.url(path)).bearer_auth(KEY);
+        request.header("content-type", "application/json").body(body.to_string()).send().await
+    }
+
+    pub async fn admin(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.app.admin);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until no lease is open, for at most a second.
+    pub async fn settled(&self) {
+        for _ in 0..100 {
+            if self.gateway().store.open_leases() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} leases are still open after a second", self.gateway().store.open_leases());
+    }
+}
+
+/// A config with one provider, the mock, behind the model `m`.
+pub fn config_text(mock: SocketAddr, extra: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nproviders:\n  \
+         mock: {{ kind: openai, base_url: \"http://{mock}/v1\", api_key: upstream-secret }}\n\
+         models:\n  m: [mock/gpt-4o-mini]\npolicies: policy.yaml\n{extra}"
+    )
+}
+
+pub fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// A chat request for the model `m`, with the mock's behaviour.
+pub fn ask(stream: bool, mock: Value) -> Value {
+    json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "hello there"}], "mock": mock})
+}
+
+/// The JSON of every `data:` event but `[DONE]`.
+pub fn events(text: &str) -> Vec<Value> {
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
+}
