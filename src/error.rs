@@ -49,6 +49,19 @@ pub struct Error {
     pub close: bool,
 }
 
+/// OpenAI's error body.
+#[derive(Serialize)]
+struct Shape<'a> {
+    error: Inner<'a>,
+}
+#[derive(Serialize)]
+struct Inner<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
 impl Error {
     /// An error with OpenAI's `type` and `code`.
     pub fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
@@ -134,17 +147,6 @@ impl Error {
     pub fn to_body(&self) -> Bytes {
         if let Some(body) = &self.body {
             return body.clone();
-        }
-        #[derive(Serialize)]
-        struct Shape<'a> {
-            error: Inner<'a>,
-        }
-        #[derive(Serialize)]
-        struct Inner<'a> {
-            message: &'a str,
-            r#type: &'a str,
-            param: Option<&'a str>,
-            code: Option<&'a str>,
         }
         let inner = Inner {
             message: &self.message,

@@ -50,7 +50,7 @@ impl Compiler {
 
     pub(super) fn config(
         mut self,
-        raw: RawConfig,
+        raw: &RawConfig,
         policies: PolicySet,
         sources: Vec<PathBuf>,
         generation: u64,
@@ -66,7 +66,7 @@ impl Compiler {
         }
         let limits = self.limits(&raw.limits);
         let providers = self.providers(&raw.providers);
-        let models = self.models(&raw, &providers);
+        let models = self.models(raw, &providers);
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {

@@ -70,7 +70,7 @@ pub fn from_str(
     };
     let texts = std::iter::once(text).chain(files.iter().map(|file| file.text.as_str()));
     texts.for_each(|text| compiler.fingerprint(text));
-    compiler.config(raw, set, sources, generation).map_err(ConfigErrors)
+    compiler.config(&raw, set, sources, generation).map_err(ConfigErrors)
 }
 
 /// The JSON Schema of the config file.

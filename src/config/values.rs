@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(size("20MiB"), Ok(20 << 20));
         assert_eq!(size("512"), Ok(512));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         for bad in ["", "5", "s", "-1s", "5 weeks", "99999999999999999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }

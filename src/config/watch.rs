@@ -44,8 +44,13 @@ pub async fn watch(live: Arc<Live>, path: PathBuf, cancel: CancellationToken) {
     };
     let mut watched = BTreeSet::new();
     loop {
+        let known = watched.len();
         if let Some(watcher) = &mut watcher {
             follow(watcher, &live.snapshot(), &mut watched);
+        }
+        if watched.len() > known {
+            // Something may have changed between reading it and watching it.
+            reload(&live, &path, false).await;
         }
         let forced = tokio::select! {
             Some(()) = changes.recv() => false,

@@ -16,7 +16,7 @@ use crate::pipeline::{Close, Flight, Gateway};
 use crate::upstream::Incoming;
 
 /// How long the head of an answer that does not stream is waited for without a total deadline.
-const LONGEST_HEAD: Duration = Duration::from_secs(600);
+const LONGEST_HEAD: Duration = Duration::from_mins(10);
 /// More of an error body than this is not read.
 const ERROR_BODY: usize = 256 * 1024;
 /// Time for the body of an error whose head has come.
@@ -87,7 +87,7 @@ pub(super) async fn attempt(
         Failed::retryable(Error::upstream("malformed_response", message))
     })?;
     let mut headers = headers(flight, &head.headers);
-    if let Some(cost) = flight.close(Close::Complete) {
+    if let Some(cost) = flight.close(&Close::Complete) {
         headers.insert(COST, dollars(cost));
     }
     Ok(Landed::Whole(Answer { status: head.status, headers, payload: Payload::Whole(body) }))

@@ -97,10 +97,10 @@ impl Relay {
         }
         if let Some(error) = self.flight.take_stream_error() {
             // Its own event is in `bytes` already: only the books are left to close.
-            self.flight.close(Close::Failed(&error.into()));
+            self.flight.close(&Close::Failed(&error.into()));
             self.state = State::Ended;
         } else if self.flight.is_done() && self.state != State::Done {
-            self.flight.close(Close::Complete);
+            self.flight.close(&Close::Complete);
             self.state = State::Done;
             self.arm();
         }
@@ -114,7 +114,7 @@ impl Relay {
         }
         match self.flight.finish() {
             Ok(bytes) => {
-                self.flight.close(Close::Complete);
+                self.flight.close(&Close::Complete);
                 self.state = State::Ended;
                 bytes
             }
@@ -123,7 +123,7 @@ impl Relay {
     }
 
     fn fail(&mut self, error: &Error) -> Bytes {
-        self.flight.close(Close::Failed(error));
+        self.flight.close(&Close::Failed(error));
         self.state = State::Ended;
         error.to_event()
     }

@@ -33,7 +33,7 @@ pub enum Payload {
 /// future is the client leaving: the provider is cancelled and the lease settled.
 pub async fn run(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
     let mut last = None;
-    while let Some(next) = flight.next() {
+    while let Some(next) = flight.next_target() {
         let landed = match next {
             Ok((target, request)) => attempt(gateway, &mut flight, &target, request).await,
             Err(error) => Err(Failed { error, retryable: false }),
@@ -55,6 +55,6 @@ pub async fn run(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, E
     }
     let mut error = last.unwrap_or_else(|| Error::internal("the model has no target"));
     error.headers.extend(flight.answer_headers());
-    flight.close(Close::Failed(&error));
+    flight.close(&Close::Failed(&error));
     Err(error)
 }

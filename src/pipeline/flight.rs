@@ -94,7 +94,7 @@ impl Flight {
 
     /// The next target and the request for it, built from the client's own; `None` when all have
     /// been tried. Nothing of an earlier attempt is carried over.
-    pub fn next(&mut self) -> Option<Result<(TargetRoute, UpstreamRequest), Error>> {
+    pub fn next_target(&mut self) -> Option<Result<(TargetRoute, UpstreamRequest), Error>> {
         let index = self.at.map_or(0, |at| at + 1);
         let target = self.plan.targets().get(index)?.clone();
         self.at = Some(index);
@@ -222,7 +222,7 @@ impl Flight {
 
     /// Settles the lease and records the request, once; later calls do nothing. Returns the cost
     /// in micro-dollars the first time.
-    pub fn close(&mut self, how: Close<'_>) -> Option<u64> {
+    pub fn close(&mut self, how: &Close<'_>) -> Option<u64> {
         let admitted = self.admitted.take()?;
         let from_provider = self.usage.is_some();
         let usage = settle::usage(self.usage, self.dialled, &self.counted, &mut self.output);
@@ -230,13 +230,13 @@ impl Flight {
         admitted.lease.settle(settle::demand(&usage, cost));
         self.translator = None;
         self.held = None;
-        self.recorder.close(&how, &usage, from_provider, cost);
+        self.recorder.close(how, &usage, from_provider, cost);
         Some(cost)
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.close(Close::ClientGone);
+        self.close(&Close::ClientGone);
     }
 }

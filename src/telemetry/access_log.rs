@@ -172,7 +172,7 @@ mod tests {
     }
 
     /// Blocks its first write until told to go on.
-    struct Slow(mpsc::Receiver<()>);
+    struct Slow(Receiver<()>);
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -254,7 +254,7 @@ impl Metrics {
         self.0.log_dropped.get()
     }
 
-    /// The metrics in the OpenMetrics text format. Called from the runtime, it reads its numbers
+    /// The metrics in the `OpenMetrics` text format. Called from the runtime, it reads its numbers
     /// too.
     pub fn render(&self) -> String {
         self.sample();
@@ -352,7 +352,13 @@ mod tests {
     #[test]
     fn every_metric_is_registered_under_its_own_name() {
         let metrics = Metrics::new();
-        metrics.observe(&record(Some("m")));
+        let mut full = record(Some("m"));
+        full.cost_micros = 7;
+        full.stream = true;
+        full.count_method = Some("exact");
+        full.first_token = Some(std::time::Duration::from_millis(3));
+        metrics.observe(&full);
+        metrics.attempt_failed("p/m", "connect_failed");
         metrics.admission("t/l", "denied");
         metrics.set_reloads(3, 1);
         let text = metrics.render();

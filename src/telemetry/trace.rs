@@ -89,7 +89,7 @@ impl opentelemetry_sdk::trace::SpanExporter for Reported {
         if self.failing.swap(failed, Ordering::Relaxed) != failed {
             match &result {
                 Err(error) => {
-                    tracing::warn!(endpoint = %self.endpoint, %error, "the trace collector is down; spans are dropped until it is back")
+                    tracing::warn!(endpoint = %self.endpoint, %error, "the trace collector is down; spans are dropped until it is back");
                 }
                 Ok(()) => tracing::info!(endpoint = %self.endpoint, "the trace collector is back"),
             }
@@ -150,7 +150,7 @@ impl RequestTrace {
                 }
             }
             State::On { context, .. } => {
-                TraceContextPropagator::new().inject_context(context, &mut HeadersMut(headers))
+                TraceContextPropagator::new().inject_context(context, &mut HeadersMut(headers));
             }
         }
     }

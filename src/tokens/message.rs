@@ -115,7 +115,9 @@ pub(super) fn tokens(model: &Model, raw: &str, index: usize) -> Result<Tally, Ba
     } else if content.starts_with('[') {
         let parts: Vec<Part<'_>> = serde_json::from_str(content)
             .map_err(|error| bad(format!("`messages[{index}].content` has a part that is not understood: {error}")))?;
-        parts.iter().for_each(|part| tally.add(part_tokens(model, part)));
+        for part in &parts {
+            tally.add(part_tokens(model, part));
+        }
     } else {
         return Err(bad(format!("`messages[{index}].content` must be a string or an array of parts")));
     }

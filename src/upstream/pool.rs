@@ -18,7 +18,7 @@ pub type Incoming = reqwest::Body;
 
 /// Idle connections kept per host, and for how long.
 const IDLE_CONNECTIONS: usize = 256;
-const IDLE_FOR: Duration = Duration::from_secs(60);
+const IDLE_FOR: Duration = Duration::from_mins(1);
 
 /// What a pool depends on: anything else may change under it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

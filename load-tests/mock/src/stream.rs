@@ -70,27 +70,27 @@ fn plan(events: Events, behaviour: &Behaviour) -> VecDeque<Step> {
         }
     };
     pause(&mut steps, behaviour.first_token_ms);
-    let mut sent = 0;
+    let mut chunks = 0;
     let mut content = events.content.into_iter();
     loop {
-        if matches!(behaviour.reset, Some(Reset::AfterChunks(after)) if after == sent) {
+        if matches!(behaviour.reset, Some(Reset::AfterChunks(after)) if after == chunks) {
             steps.push_back(Step::Reset);
             return steps;
         }
-        if behaviour.stall_after == Some(sent) {
+        if behaviour.stall_after == Some(chunks) {
             steps.push_back(Step::Stall);
             return steps;
         }
-        if behaviour.error_after == Some(sent) {
+        if behaviour.error_after == Some(chunks) {
             send(&mut steps, "data: {\"error\":{\"message\":\"mock stream error\",\"type\":\"server_error\",\"code\":\"mock_error\"}}\n\n".to_owned());
             return steps;
         }
         let Some(event) = content.next() else { break };
-        if sent > 0 {
+        if chunks > 0 {
             pause(&mut steps, behaviour.token_ms);
         }
         send(&mut steps, if behaviour.malformed { "data: {\"choices\":[{\n\n".to_owned() } else { event });
-        sent += 1;
+        chunks += 1;
     }
     events.end.into_iter().for_each(|event| send(&mut steps, event));
     steps

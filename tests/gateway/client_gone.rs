@@ -1,11 +1,9 @@
 //! A client that leaves at any point: the provider is cancelled, the lease settled with what was
 //! relayed.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Gate, KEY, ask};
+use crate::common::{Gate, KEY, ask};
 use serde_json::{Value, json};
 use sluice_mock::Behaviour;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,15 +1,13 @@
 //! Config swaps under load: no stream is cut, no request fails.
 
-mod common;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Gate, ask, config_text, events};
+use crate::common::{Gate, ask, config_text, events};
 use serde_json::{Value, json};
 use sluice_mock::Behaviour;
 
-async fn generation(gate: &Gate) -> u64 {
+fn generation(gate: &Gate) -> u64 {
     gate.gateway().live.status().generation
 }
 
@@ -51,14 +49,14 @@ async fn a_file_is_picked_up_and_a_bad_one_is_refused() {
     let mut body = ask(false, json!({"tokens": 1}));
     body["model"] = json!("n");
     assert_eq!(gate.chat(body.clone()).await.status(), 200);
-    let live = generation(&gate).await;
+    let live = generation(&gate);
 
     let bad = config_text(gate.mock.addr(), "listn: oops\n");
     std::fs::write(gate.config_path(), bad).unwrap();
     let status = wait(&gate, |status| status["last_error"].is_string()).await;
     let error = status["last_error"].as_str().unwrap();
     assert!(error.contains("listn") && error.contains("sluice.yaml:"), "{error}");
-    assert_eq!(generation(&gate).await, live);
+    assert_eq!(generation(&gate), live);
     assert_eq!(gate.chat(body).await.status(), 200, "the last good config stays live");
     let text = status.to_string();
     assert!(!text.contains("upstream-secret"), "{text}");

@@ -1,5 +1,4 @@
 //! A gateway and a mock provider inside the test's own process, reached over real sockets.
-#![expect(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,18 +13,18 @@ use sluice_mock::{Behaviour, Mock, MockHandle};
 use tempfile::TempDir;
 
 /// The secret of the key `web` in every test policy, and its SHA-256.
-pub const KEY: &str = "sk-sluice-demo";
+pub(crate) const KEY: &str = "sk-sluice-demo";
 
 /// A running gateway in front of a running mock provider.
-pub struct Gate {
-    pub app: App,
-    pub mock: MockHandle,
-    pub dir: TempDir,
-    pub client: reqwest::Client,
+pub(crate) struct Gate {
+    pub(crate) app: App,
+    pub(crate) mock: MockHandle,
+    pub(crate) dir: TempDir,
+    pub(crate) client: reqwest::Client,
 }
 
 /// A policy with the key [`KEY`] and these limits.
-pub fn policy(limits: &[&str]) -> String {
+pub(crate) fn policy(limits: &[&str]) -> String {
     use sha2::{Digest, Sha256};
     let digest: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
     let limits: String = limits.iter().map(|limit| format!("  - {limit}\n")).collect();
@@ -35,7 +34,7 @@ pub fn policy(limits: &[&str]) -> String {
 
 impl Gate {
     /// Starts both with these limits; `extra` is added to the config as it is.
-    pub async fn start(limits: &[&str], extra: &str, behaviour: Behaviour) -> Self {
+    pub(crate) async fn start(limits: &[&str], extra: &str, behaviour: Behaviour) -> Self {
         sluice::app::install_crypto();
         let mock = Mock::with_defaults(behaviour).start(any_port()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -47,35 +46,35 @@ impl Gate {
         Self { app, mock, dir, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
-    pub fn config_path(&self) -> PathBuf {
+    pub(crate) fn config_path(&self) -> PathBuf {
         self.dir.path().join("sluice.yaml")
     }
 
-    pub fn gateway(&self) -> &Arc<Gateway> {
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
         self.app.gateway()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app.listen)
     }
 
     /// Posts a chat completion.
-    pub async fn chat(&self, body: Value) -> reqwest::Response {
+    pub(crate) async fn chat(&self, body: Value) -> reqwest::Response {
         self.post("/v1/chat/completions", body).await.unwrap()
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> reqwest::Result<reqwest::Response> {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> reqwest::Result<reqwest::Response> {
         let request = self.client.post(self.url(path)).bearer_auth(KEY);
         request.header("content-type", "application/json").body(body.to_string()).send().await
     }
 
-    pub async fn admin(&self, path: &str) -> String {
+    pub(crate) async fn admin(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.app.admin);
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
     /// Waits until no lease is open, for at most a second.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         for _ in 0..100 {
             if self.gateway().store.open_leases() == 0 {
                 return;
@@ -87,7 +86,7 @@ impl Gate {
 }
 
 /// A config with one provider, the mock, behind the model `m`.
-pub fn config_text(mock: SocketAddr, extra: &str) -> String {
+pub(crate) fn config_text(mock: SocketAddr, extra: &str) -> String {
     format!(
         "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nproviders:\n  \
          mock: {{ kind: openai, base_url: \"http://{mock}/v1\", api_key: upstream-secret }}\n\
@@ -95,17 +94,23 @@ pub fn config_text(mock: SocketAddr, extra: &str) -> String {
     )
 }
 
-pub fn any_port() -> SocketAddr {
+pub(crate) fn any_port() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
 /// A chat request for the model `m`, with the mock's behaviour.
-pub fn ask(stream: bool, mock: Value) -> Value {
+pub(crate) fn ask(stream: bool, mock: impl Into<Value>) -> Value {
+    let mock: Value = mock.into();
     json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "hello there"}], "mock": mock})
 }
 
+/// The JSON of an answer.
+pub(crate) async fn value(response: reqwest::Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
 /// The JSON of every `data:` event but `[DONE]`.
-pub fn events(text: &str) -> Vec<Value> {
+pub(crate) fn events(text: &str) -> Vec<Value> {
     let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
     data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
 }

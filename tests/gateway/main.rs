@@ -1,0 +1,10 @@
+//! Black-box tests: a real gateway over real sockets in front of the mock provider.
+
+#[cfg(test)]
+mod client_gone;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod quota;
+#[cfg(test)]
+mod reload;
