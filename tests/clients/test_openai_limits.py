@@ -10,6 +10,7 @@ from sdk import HELLO, chat
 TENANTS = {
     "main": {"limits": ["100M tokens/day per key"]},
     "slow": {"limits": ["30 requests/min per key burst 1"]},
+    "waits": {"limits": ["30 requests/min per key burst 1"]},
     "small": {"limits": ["200 tokens/min per key"]},
     "spent": {"limits": ["2 requests/day per key"]},
     "alone": {"limits": ["1 concurrent per key"]},
@@ -36,7 +37,7 @@ def test_429_tells_when_and_which_limit(connect):
 
 
 def test_the_package_waits_as_told_and_succeeds(connect):
-    client = connect("slow", max_retries=1)
+    client = connect("waits", max_retries=1)
     retried, began = 0, time.monotonic()
     for _ in range(3):
         retried += client.chat.completions.with_raw_response.create(model="fast", messages=HELLO).retries_taken
