@@ -15,7 +15,11 @@ RUNNING = []
 
 @pytest.fixture(scope="session")
 def mock(tmp_path_factory):
-    server = Mock(tmp_path_factory.mktemp("mock"))
+    try:
+        server = Mock(tmp_path_factory.mktemp("mock"))
+    except RuntimeError as error:
+        # Not two hundred times the same error.
+        pytest.exit(str(error), returncode=1)
     yield server
     server.stop()
 
