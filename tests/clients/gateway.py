@@ -210,11 +210,12 @@ class Gateway(Process):
     def levels(self):
         return json.loads(get(self.admin("/levels"))[1])
 
-    def level(self, unit_or_name, tenant):
-        """The one limit of a tenant's key."""
-        found = [x for x in self.levels()["limits"] if unit_or_name in x["limit"] and x["limit"].startswith(f"{tenant}-tenant/")]
-        assert len(found) == 1, f"{unit_or_name} of {tenant}: {found}"
-        return found[0]
+    def spent(self, name):
+        """What is gone of the one token limit of a key; a limit that nothing was spent of need not be listed."""
+        prefix = f"{name}-tenant/"
+        found = [x for x in self.levels()["limits"] if x["limit"].startswith(prefix) and "tokens" in x["limit"]]
+        assert len(found) < 2, found
+        return found[0]["amount"] - found[0]["remaining"] if found else 0
 
     def wait_settled(self):
         until("every lease is settled", lambda: self.levels()["leases_open"] == 0, SETTLE_SECONDS)

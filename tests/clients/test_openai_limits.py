@@ -85,15 +85,15 @@ def test_concurrency(connect, gateway):
 
 def test_stream_settles_with_the_usage_of_the_provider(connect, gateway):
     client = connect("cancel")
-    before = gateway.level("tokens", "cancel")["remaining"]
+    before = gateway.spent("cancel")
     chunks = list(chat(client, {"tokens": 9}, stream=True, stream_options={"include_usage": True}))
     gateway.wait_settled()
-    assert before - gateway.level("tokens", "cancel")["remaining"] == chunks[-1].usage.total_tokens
+    assert gateway.spent("cancel") - before == chunks[-1].usage.total_tokens
 
 
 def test_a_cancelled_stream_settles_with_the_tokens_relayed(connect, gateway):
     client = connect("cancel")
-    before = gateway.level("tokens", "cancel")["remaining"]
+    before = gateway.spent("cancel")
     with chat(client, {"tokens": 300, "token_ms": 20}, stream=True, max_tokens=300) as stream:
         request_id = stream.response.headers["x-request-id"]
         read = 0
@@ -107,8 +107,7 @@ def test_a_cancelled_stream_settles_with_the_tokens_relayed(connect, gateway):
     assert held == 1
     assert line["outcome"] == "client_gone"
     assert 10 <= line["output_tokens"] < 150, "the tokens relayed: not none, not the full bound"
-    spent = before - gateway.level("tokens", "cancel")["remaining"]
-    assert spent == line["input_tokens"] + line["output_tokens"]
+    assert gateway.spent("cancel") - before == line["input_tokens"] + line["output_tokens"]
 
 
 def test_a_client_that_leaves_before_the_head(connect, gateway, mock):
@@ -154,11 +153,11 @@ def test_a_provider_that_fails(client, status, stream):
 
 
 def test_a_failed_call_costs_nothing(connect, gateway):
-    before = gateway.level("tokens", "cancel")["remaining"]
+    before = gateway.spent("cancel")
     with pytest.raises(openai.InternalServerError):
         chat(connect("cancel"), {"status": 500})
     gateway.wait_settled()
-    assert gateway.level("tokens", "cancel")["remaining"] == before
+    assert gateway.spent("cancel") == before
 
 
 def test_the_providers_429_keeps_its_delay(client):
