@@ -14,26 +14,17 @@ impl Source {
     /// The text before the tests at the end of the file, without comments.
     pub(crate) fn code(&self) -> String {
         let lines: Vec<&str> = self.text.lines().take(self.code_lines()).collect();
-        lines
-            .iter()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .copied()
-            .collect::<Vec<_>>()
-            .join("\n")
+        lines.iter().filter(|line| !line.trim_start().starts_with("//")).copied().collect::<Vec<_>>().join("\n")
     }
 
     pub(crate) fn code_lines(&self) -> usize {
         let lines: Vec<&str> = self.text.lines().collect();
-        let tests = lines
-            .windows(2)
-            .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod "));
+        let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod "));
         tests.unwrap_or(lines.len())
     }
 
     pub(crate) fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs")
-            || self.path.contains("/tests/")
-            || self.path.starts_with("tests/")
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/") || self.path.starts_with("tests/")
     }
 
     /// The path inside `src/` of the root package.
@@ -56,10 +47,7 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     walk(&root(), &mut found);
-    assert!(
-        found.len() > 5,
-        "the walk over the tree found next to nothing"
-    );
+    assert!(found.len() > 5, "the walk over the tree found next to nothing");
     found
 }
 
@@ -72,16 +60,8 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
                 walk(&path, found);
             }
         } else if path.extension().is_some_and(|ext| ext == "rs") {
-            let relative = path
-                .strip_prefix(root())
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .replace('\\', "/");
-            found.push(Source {
-                path: relative,
-                text: fs::read_to_string(&path).unwrap(),
-            });
+            let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+            found.push(Source { path: relative, text: fs::read_to_string(&path).unwrap() });
         }
     }
 }
@@ -105,11 +85,7 @@ pub(crate) fn paths_of(code: &str, head: &str) -> BTreeSet<String> {
 }
 
 fn identifier(text: &str) -> Option<String> {
-    let name: String = text
-        .trim_start()
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect();
+    let name: String = text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (!name.is_empty()).then_some(name)
 }
 
@@ -149,12 +125,7 @@ pub(crate) fn dependencies(manifest: &str) -> Vec<String> {
         if line.starts_with('[') {
             inside = line.trim_end_matches(']').ends_with("dependencies");
         } else if inside && !line.starts_with('#') {
-            names.extend(
-                line.split(['.', '=', ' '])
-                    .next()
-                    .filter(|name| !name.is_empty())
-                    .map(str::to_owned),
-            );
+            names.extend(line.split(['.', '=', ' ']).next().filter(|name| !name.is_empty()).map(str::to_owned));
         }
     }
     names
@@ -168,6 +139,7 @@ fn the_checks_see_what_they_look_for() {
     assert!(!names(code, "hyper::server"));
     let used: Vec<String> = paths_of(code, "crate").into_iter().collect();
     assert_eq!(used, ["app", "config", "state"]);
-    let manifest = "[package]\nname = \"x\"\n[dependencies]\nbytes.workspace = true\n# tokio\n[dev-dependencies]\ntokio = \"1\"\n";
+    let manifest =
+        "[package]\nname = \"x\"\n[dependencies]\nbytes.workspace = true\n# tokio\n[dev-dependencies]\ntokio = \"1\"\n";
     assert_eq!(dependencies(manifest), ["bytes", "tokio"]);
 }
