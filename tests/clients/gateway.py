@@ -1,0 +1,253 @@
+"""Starts the gateway and the mock provider as processes and reads what they say."""
+
+import hashlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 15
+# What a client that left costs must be settled within a second; the rest is a slow machine.
+SETTLE_SECONDS = 3
+
+
+def binary(variable, name):
+    path = Path(os.environ.get(variable) or ROOT / "target" / "debug" / name)
+    if not path.exists():
+        raise RuntimeError(f"{path} is missing: run `cargo build --workspace --bins` or set {variable}")
+    return str(path)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(url, timeout=5):
+    """The status and body of a GET; a refused connection raises OSError."""
+    return fetch(urllib.request.Request(url), timeout)
+
+
+def post(url, timeout=5):
+    return fetch(urllib.request.Request(url, data=b"", method="POST"), timeout)
+
+
+def fetch(request, timeout):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=timeout) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def until(what, check, seconds):
+    """Polls until `check()` is truthy and returns that value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+class Process:
+    """A child process whose output goes to files."""
+
+    def __init__(self, name, command, folder, env=None):
+        self.name = name
+        self.out_path = folder / f"{name}.stdout"
+        self.err_path = folder / f"{name}.stderr"
+        with self.out_path.open("wb") as out, self.err_path.open("wb") as err:
+            self.child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "RUST_BACKTRACE": "1", **(env or {})},
+            )
+
+    def output(self):
+        return self.out_path.read_bytes() + self.err_path.read_bytes()
+
+    def tail(self, lines=60):
+        parts = []
+        for path in (self.out_path, self.err_path):
+            last = path.read_text(errors="replace").splitlines()[-lines:]
+            parts.append(f"--- {path.name}, last {len(last)} lines\n" + "\n".join(last))
+        return "\n".join(parts)
+
+    def wait_ready(self, url):
+        def ready():
+            if self.child.poll() is not None:
+                raise RuntimeError(f"{self.name} exited with {self.child.returncode}\n{self.tail()}")
+            try:
+                return get(url)[0] == 200
+            except OSError:
+                return False
+
+        try:
+            until(f"{self.name} is ready", ready, START_SECONDS)
+        except AssertionError as error:
+            self.child.kill()
+            raise RuntimeError(f"{error}\n{self.tail()}") from None
+
+    def stop(self):
+        """Asks the process to end and returns its exit code."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+            try:
+                self.child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+                raise AssertionError(f"{self.name} did not end {STOP_SECONDS} s after SIGTERM\n{self.tail()}") from None
+        return self.child.returncode
+
+
+class Mock(Process):
+    """The mock provider."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        super().__init__("mock", [binary("MOCK_BIN", "sluice-mock"), "--listen", f"127.0.0.1:{self.port}"], folder)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.wait_ready(f"{self.url}/v1/models")
+        self.reset()
+
+    def reset(self):
+        assert post(f"{self.url}/mock/reset")[0] < 300
+
+    def requests(self):
+        """What the provider received since the last reset, oldest first; bodies are parsed JSON."""
+        received = json.loads(get(f"{self.url}/mock/requests")[1])
+        found = received["requests"] if isinstance(received, dict) else received
+        return [Received(entry) for entry in found if not entry["path"].startswith("/mock/")]
+
+
+class Received:
+    """One request as the provider saw it."""
+
+    def __init__(self, entry):
+        headers = entry["headers"]
+        pairs = headers.items() if isinstance(headers, dict) else headers
+        self.method = entry["method"]
+        self.path = entry["path"]
+        self.headers = {name.lower(): value for name, value in pairs}
+        body = entry["body"]
+        self.body = json.loads(body) if isinstance(body, str) and body else body
+
+
+class Key:
+    """A virtual key: the secret a client sends, and the hash a policy file holds."""
+
+    def __init__(self, name):
+        self.name = name
+        # No hexadecimal digits: a part of it cannot turn up in a request id by chance.
+        self.random = "".join(secrets.choice("ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ") for _ in range(32))
+        self.secret = f"sk-sluice-{self.random}"
+        self.hash = "sha256:" + hashlib.sha256(self.secret.encode()).hexdigest()
+
+
+class Gateway(Process):
+    """A gateway with one tenant, and so one set of limits, per key."""
+
+    def __init__(self, folder, mock, tenants, limits=None, timeouts=None):
+        """`tenants`: {key name: {"limits": [...], "models": [...]}}; `limits`, `timeouts`: as in the config."""
+        self.port, self.admin_port = free_port(), free_port()
+        self.keys = {name: Key(name) for name in tenants}
+        self.provider_key = Key("provider")
+        policies = folder / "policies"
+        policies.mkdir()
+        for name, tenant in tenants.items():
+            key = {"name": name, "key": self.keys[name].hash}
+            if "models" in tenant:
+                key["models"] = tenant["models"]
+            policy = {"tenant": f"{name}-tenant", "keys": [key], "limits": tenant.get("limits", [])}
+            # JSON is YAML too.
+            (policies / f"{name}.yaml").write_text(json.dumps(policy))
+        provider = {"kind": "openai", "base_url": f"{mock.url}/v1", "api_key": "${MOCK_API_KEY}"}
+        config = {
+            "listen": f"127.0.0.1:{self.port}",
+            "admin": f"127.0.0.1:{self.admin_port}",
+            "providers": {"mock": provider | ({"timeouts": timeouts} if timeouts else {})},
+            "models": {
+                "fast": ["mock/gpt-4o-mini"],
+                "embed": ["mock/text-embedding-3-small"],
+                "spare": ["mock/gpt-4o"],
+            },
+            "policies": "policies/",
+        }
+        if limits:
+            config["limits"] = limits
+        (folder / "sluice.yaml").write_text(json.dumps(config, indent=1))
+        super().__init__(
+            "sluice",
+            [binary("SLUICE_BIN", "sluice"), "serve", "--config", str(folder / "sluice.yaml")],
+            folder,
+            env={"MOCK_API_KEY": self.provider_key.secret},
+        )
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.wait_ready(self.admin("/readyz"))
+
+    def admin(self, path):
+        return f"http://127.0.0.1:{self.admin_port}{path}"
+
+    def secret(self, name="main"):
+        return self.keys[name].secret
+
+    def levels(self):
+        return json.loads(get(self.admin("/levels"))[1])
+
+    def spent(self, name):
+        """What is gone of the one token limit of a key; a limit that nothing was spent of need not be listed."""
+        prefix = f"{name}-tenant/"
+        found = [x for x in self.levels()["limits"] if x["limit"].startswith(prefix) and "tokens" in x["limit"]]
+        assert len(found) < 2, found
+        return found[0]["amount"] - found[0]["remaining"] if found else 0
+
+    def wait_settled(self):
+        until("every lease is settled", lambda: self.levels()["leases_open"] == 0, SETTLE_SECONDS)
+
+    def access_log(self):
+        """The access log lines written so far."""
+        lines = []
+        for line in self.out_path.read_text(errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and "outcome" in entry:
+                lines.append(entry)
+        return lines
+
+    def access(self, request_id):
+        """The access log line of one request; it is written once the request has ended."""
+
+        def look():
+            found = [x for x in self.access_log() if x.get("request_id") == request_id]
+            assert len(found) < 2, f"{request_id} was logged {len(found)} times"
+            return found and found[0]
+
+        return until(f"access log line of {request_id}", look, SETTLE_SECONDS)
+
+    def leaked(self):
+        """The names of the keys of which any part is in the output."""
+        output = self.output()
+        found = []
+        for key in [*self.keys.values(), self.provider_key]:
+            parts = [key.random[at : at + 8].encode() for at in range(0, len(key.random), 8)]
+            if any(part in output for part in parts):
+                found.append(key.name)
+        return found
