@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
@@ -16,17 +16,7 @@ use crate::error::Error;
 ///
 /// A declared length over the cap is refused before a byte is read (so `Expect: 100-continue`
 /// never asks for it). Dropping the future stops reading.
-pub(super) async fn read(
-    body: Incoming,
-    headers: &HeaderMap,
-    limits: &Limits,
-    held: &mut Held,
-) -> Result<Bytes, Error> {
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-        // RFC 9112 section 6.3: the shape of request smuggling.
-        let message = "a request must not carry both content-length and transfer-encoding";
-        return Err(closing(Error::invalid("invalid_request", message)));
-    }
+pub(super) async fn read(body: Incoming, limits: &Limits, held: &mut Held) -> Result<Bytes, Error> {
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limits.max_body {
         return Err(Error::too_large(limits.max_body));

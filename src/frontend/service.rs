@@ -98,7 +98,7 @@ async fn call(
         Err(error) => return Err(recorder.refuse(error)),
     };
     let mut held = gateway.budget.hold();
-    let body = match body::read(incoming, headers, &config.limits, &mut held).await {
+    let body = match body::read(incoming, &config.limits, &mut held).await {
         Ok(body) => body,
         Err(error) => return Err(recorder.refuse(error)),
     };

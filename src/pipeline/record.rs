@@ -113,7 +113,8 @@ impl Recorder {
         self.record.key = Some(Arc::clone(&who.key.name));
         self.record.tenant = Some(Arc::clone(&who.key.tenant));
         self.record.class = Some(Arc::clone(&who.class));
-        self.record.user.clone_from(&who.user);
+        self.record.user =
+            who.user.as_deref().map(|user| if like_a_key(user) { "[redacted]" } else { user }.to_owned());
         self.record.stream = call.stream;
     }
 
@@ -233,7 +234,12 @@ impl Drop for Recorder {
     }
 }
 
-/// Ids end up in logs and headers: short, and visible characters only.
+/// Ids end up in logs and headers: short, visible characters only, and no key by mistake.
 fn sane(id: &str) -> bool {
-    !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic())
+    !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic()) && !like_a_key(id)
+}
+
+/// Clients do put their key where a user or an id belongs; it must not reach a log from there.
+fn like_a_key(text: &str) -> bool {
+    text.starts_with("sk-") || text.contains("sk-sluice-")
 }

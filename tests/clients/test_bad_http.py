@@ -149,8 +149,6 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 @pytest.mark.parametrize(
     ("headers", "body", "version"),
     [
-        (["content-length: 4", "transfer-encoding: chunked"], CHUNKED, "1.1"),
-        (["transfer-encoding: chunked", f"content-length: {len(CHUNKED)}"], CHUNKED, "1.1"),
         (["content-length: 4", f"content-length: {len(BODY)}"], BODY, "1.1"),
         ([f"content-length: {len(BODY)}, 4"], BODY, "1.1"),
         (["content-length: -1"], BODY, "1.1"),
@@ -162,7 +160,7 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
         (["transfer-encoding: chunked"], CHUNKED, "1.0"),
         (["transfer-encoding : chunked"], CHUNKED, "1.1"),
     ],
-    ids=range(12),
+    ids=range(10),
 )
 def test_conflicting_lengths(port, secret, mock, headers, body, version):
     """Refused, and what follows is not taken for a second request."""
@@ -173,6 +171,20 @@ def test_conflicting_lengths(port, secret, mock, headers, body, version):
         assert answer is None or answer.status in (400, 413, 501), answer.status
         assert connection.answer() is None, "the connection stayed open"
     assert mock.requests() == []
+
+
+@pytest.mark.parametrize("length", [4, len(CHUNKED)])
+@pytest.mark.parametrize("length_first", [True, False])
+def test_a_length_beside_chunks(port, secret, mock, length, length_first):
+    """RFC 9112, section 6.1: the chunks count, and the connection is closed after the answer."""
+    headers = [f"content-length: {length}", "transfer-encoding: chunked"]
+    with Connection(port) as connection:
+        connection.send(request("POST", CHAT, secret, headers=headers if length_first else headers[::-1]) + CHUNKED)
+        connection.send(request("GET", "/v1/models", secret))
+        answer = connection.answer()
+        assert answer is None or answer.status in (200, 400), answer.status
+        assert connection.answer() is None, "the connection stayed open"
+    assert len(mock.requests()) <= 1, "what follows was taken for a second request"
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_cancelled_stream_settles_with_the_tokens_relayed(connect, gateway):
 def test_a_client_that_leaves_before_the_head(connect, gateway, mock):
     client = connect("cancel", timeout=0.3)
     with pytest.raises(openai.APITimeoutError):
-        chat(client, {"first_token_ms": 5000}, stream=True)
+        chat(client, {"head_ms": 5000}, stream=True)
     gateway.wait_settled()
     assert len(mock.requests()) == 1
 

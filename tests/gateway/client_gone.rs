@@ -50,7 +50,7 @@ async fn leaving_at_any_point_settles_within_a_second() {
     let gate = Gate::start(&["1M tokens/day per key"], "", Behaviour::default()).await;
     let slow = json!({"tokens": STREAM, "token_ms": 15, "first_token_ms": 80});
     // Before the head.
-    let socket = open(&gate, slow.clone()).await;
+    let socket = open(&gate, json!({"head_ms": 5000})).await;
     tokio::time::sleep(Duration::from_millis(30)).await;
     assert_eq!(gate.gateway().store.open_leases(), 1, "the request is in flight");
     drop(socket);

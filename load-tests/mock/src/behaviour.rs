@@ -7,7 +7,9 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
-    /// Before the first content (and before the head of an answer that does not stream).
+    /// Before the head of the answer.
+    pub head_ms: u64,
+    /// Before the first content of a stream (or the head of an answer that does not stream).
     pub first_token_ms: u64,
     /// Between content chunks.
     pub token_ms: u64,
@@ -46,8 +48,8 @@ pub struct Behaviour {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reset {
-    /// Before the head; the value does not matter.
-    BeforeHead(bool),
+    /// Before the head.
+    BeforeHead,
     /// After so many content chunks.
     AfterChunks(u64),
 }
@@ -55,6 +57,7 @@ pub enum Reset {
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
+            head_ms: 0,
             first_token_ms: 0,
             token_ms: 0,
             tokens: None,

@@ -1,6 +1,6 @@
 //! The server: requests recorded, answered as their behaviour says.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -232,14 +233,18 @@ fn read(shared: &Shared, body: &Bytes, chat: bool) -> Result<Asked, Response<Pac
             json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}});
         json_response(StatusCode::BAD_REQUEST, &error)
     };
-    let body: Value = serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
+    // Field by field: one that nests deeper than a `Value` may is skipped, not refused.
+    let fields: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
+    let known = fields.into_iter().filter_map(|(name, raw)| Some((name, serde_json::from_str(raw.get()).ok()?)));
+    let body = Value::Object(known.collect());
     let behaviour = shared.defaults.with(body.get("mock")).map_err(refuse)?;
     Ok(Asked { body, chat, behaviour })
 }
 
 /// The fault a behaviour asks for before anything is answered.
 fn fault(behaviour: &Behaviour) -> Result<Option<Response<Paced>>, Broken> {
-    if matches!(behaviour.reset, Some(Reset::BeforeHead(_))) {
+    if matches!(behaviour.reset, Some(Reset::BeforeHead)) {
         return Err(Broken);
     }
     let Some(status) = behaviour.status else { return Ok(None) };
@@ -251,6 +256,12 @@ fn fault(behaviour: &Behaviour) -> Result<Option<Response<Paced>>, Broken> {
     Ok(Some(response))
 }
 
+async fn pause(ms: u64) {
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
 async fn generate(shared: &Shared, body: &Bytes, chat: bool) -> Result<Response<Paced>, Broken> {
     let asked = match read(shared, body, chat) {
         Ok(asked) => asked,
@@ -260,6 +271,7 @@ async fn generate(shared: &Shared, body: &Bytes, chat: bool) -> Result<Response<
         return Ok(response);
     }
     let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+    pause(asked.behaviour.head_ms).await;
     let mut response = if asked.streams() {
         let paced = Paced::new(render::events(&asked, id), &asked.behaviour, Arc::clone(&shared.streams));
         let mut response = Response::new(paced);
@@ -267,7 +279,7 @@ async fn generate(shared: &Shared, body: &Bytes, chat: bool) -> Result<Response<
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
     } else {
-        tokio::time::sleep(Duration::from_millis(asked.behaviour.first_token_ms)).await;
+        pause(asked.behaviour.first_token_ms).await;
         if asked.behaviour.malformed {
             let mut response = Response::new(Paced::whole("{\"choices\":[{".to_owned()));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -291,7 +303,7 @@ async fn generate_embeddings(shared: &Shared, body: &Bytes) -> Result<Response<P
     if let Some(response) = fault(&asked.behaviour)? {
         return Ok(response);
     }
-    tokio::time::sleep(Duration::from_millis(asked.behaviour.first_token_ms)).await;
+    pause(asked.behaviour.head_ms + asked.behaviour.first_token_ms).await;
     Ok(json_response(StatusCode::OK, &render::embeddings(&asked)))
 }
 

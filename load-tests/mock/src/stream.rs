@@ -74,6 +74,8 @@ fn plan(events: Events, behaviour: &Behaviour) -> VecDeque<Step> {
     let mut content = events.content.into_iter();
     loop {
         if matches!(behaviour.reset, Some(Reset::AfterChunks(after)) if after == chunks) {
+            // What came before the break must have left.
+            steps.push_back(Step::Wait(Duration::from_millis(5)));
             steps.push_back(Step::Reset);
             return steps;
         }
