@@ -35,12 +35,17 @@ pub(crate) fn policy(limits: &[&str]) -> String {
 impl Gate {
     /// Starts both with these limits; `extra` is added to the config as it is.
     pub(crate) async fn start(limits: &[&str], extra: &str, behaviour: Behaviour) -> Self {
+        Self::with(limits, behaviour, |text| format!("{text}{extra}")).await
+    }
+
+    /// Starts both with the config that `edit` makes of the usual one.
+    pub(crate) async fn with(limits: &[&str], behaviour: Behaviour, edit: impl FnOnce(String) -> String) -> Self {
         sluice::app::install_crypto();
         let mock = Mock::with_defaults(behaviour).start(any_port()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("policy.yaml"), policy(limits)).unwrap();
         let path = dir.path().join("sluice.yaml");
-        std::fs::write(&path, config_text(mock.addr(), extra)).unwrap();
+        std::fs::write(&path, edit(config_text(mock.addr(), ""))).unwrap();
         let config = config::load(&path, 1).unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::start(config, Some(path)).await.unwrap();
         Self { app, mock, dir, client: reqwest::Client::builder().no_proxy().build().unwrap() }

@@ -5,6 +5,14 @@ mod client_gone;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod quota;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod traces;
