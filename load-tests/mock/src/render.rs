@@ -1,5 +1,7 @@
 //! The JSON of answers: whole ones, and the chunks of streams.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -33,15 +35,23 @@ impl Asked {
         self.body["model"].as_str().unwrap_or("")
     }
 
-    /// The tokens of the answer, in order.
-    pub(crate) fn words(&self) -> Vec<String> {
+    /// The tokens of the answer, in order; made as they are needed, however many there are.
+    pub(crate) fn words(&self) -> Box<dyn Iterator<Item = Cow<'static, str>> + Send> {
         if let Some(text) = &self.behaviour.text {
-            return text.split_inclusive(' ').map(str::to_owned).collect();
+            let words: Vec<_> = text.split_inclusive(' ').map(|word| Cow::Owned(word.to_owned())).collect();
+            return Box::new(words.into_iter());
+        }
+        Box::new(WORDS.into_iter().cycle().map(Cow::Borrowed).take(self.length()))
+    }
+
+    /// How many tokens the answer has.
+    fn length(&self) -> usize {
+        if let Some(text) = &self.behaviour.text {
+            return text.split_inclusive(' ').count();
         }
         let bound = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| self.body[*name].as_u64());
         let count = self.behaviour.tokens.unwrap_or_else(|| bound.unwrap_or(10).min(10));
-        let word = |index: u64| WORDS[usize::try_from(index).unwrap_or(0) % WORDS.len()].to_owned();
-        (0..count).map(word).collect()
+        usize::try_from(count).unwrap_or(usize::MAX)
     }
 
     /// The tool to call, if the answer is to be a call.
@@ -80,22 +90,22 @@ fn words_in(value: &Value) -> usize {
 
 /// A whole chat or legacy completion.
 pub(crate) fn whole(asked: &Asked, id: u64) -> Value {
-    let words = asked.words();
+    let words: String = asked.words().collect();
     let choices: Vec<Value> = (0..asked.body["n"].as_u64().unwrap_or(1).max(1))
         .map(|index| match (asked.chat, asked.tool()) {
             (true, Some(name)) => json!({"index": index, "finish_reason": "tool_calls", "logprobs": null, "message": {
                 "role": "assistant", "content": null, "refusal": null, "tool_calls": [
                     {"id": "call_mock_1", "type": "function", "function": {"name": name, "arguments": ARGUMENTS.concat()}}]}}),
             (true, None) => json!({"index": index, "finish_reason": "stop", "logprobs": null,
-                "message": {"role": "assistant", "content": words.concat(), "refusal": null}}),
-            (false, _) => json!({"index": index, "finish_reason": "stop", "logprobs": null, "text": words.concat()}),
+                "message": {"role": "assistant", "content": words, "refusal": null}}),
+            (false, _) => json!({"index": index, "finish_reason": "stop", "logprobs": null, "text": words}),
         })
         .collect();
     let (prefix, object) = if asked.chat { ("chatcmpl", "chat.completion") } else { ("cmpl", "text_completion") };
     let mut answer = json!({"id": format!("{prefix}-mock{id}"), "object": object, "created": CREATED,
         "model": asked.model(), "choices": choices, "system_fingerprint": "fp_mock"});
     if asked.behaviour.usage {
-        answer["usage"] = asked.usage(words.len() * choices_of(asked));
+        answer["usage"] = asked.usage(asked.length() * choices_of(asked));
     }
     answer
 }
@@ -110,50 +120,74 @@ const ARGUMENTS: [&str; 3] = ["{\"city\":", "\"Paris\"", "}"];
 /// The events of a stream: prelude, one per token, and what comes after the last.
 pub(crate) struct Events {
     pub(crate) prelude: Vec<String>,
-    pub(crate) content: Vec<String>,
+    pub(crate) content: Box<dyn Iterator<Item = String> + Send>,
     pub(crate) end: Vec<String>,
+}
+
+/// What the chunks of one stream have in common.
+struct Frame {
+    head: String,
+    tail: &'static str,
+}
+
+impl Frame {
+    fn new(asked: &Asked, id: u64) -> Self {
+        let (prefix, object) =
+            if asked.chat { ("chatcmpl", "chat.completion.chunk") } else { ("cmpl", "text_completion") };
+        let model = Value::from(asked.model());
+        let head = format!(
+            "data: {{\"id\":\"{prefix}-mock{id}\",\"object\":\"{object}\",\"created\":{CREATED},\"model\":{model},\
+             \"system_fingerprint\":\"fp_mock\",\"choices\":["
+        );
+        Self { head, tail: if asked.wants_usage() { ",\"usage\":null" } else { "" } }
+    }
+
+    fn chunk(&self, body: &str, finish: &str) -> String {
+        let Self { head, tail } = self;
+        format!("{head}{{\"index\":0,{body},\"logprobs\":null,\"finish_reason\":{finish}}}]{tail}}}\n\n")
+    }
 }
 
 /// All events of a streamed answer, as `data:` text.
 pub(crate) fn events(asked: &Asked, id: u64) -> Events {
-    let (prefix, object) = if asked.chat { ("chatcmpl", "chat.completion.chunk") } else { ("cmpl", "text_completion") };
-    let null_usage = if asked.wants_usage() { ",\"usage\":null" } else { "" };
-    let model = Value::from(asked.model());
-    let head = format!(
-        "data: {{\"id\":\"{prefix}-mock{id}\",\"object\":\"{object}\",\"created\":{CREATED},\"model\":{model},\"system_fingerprint\":\"fp_mock\",\"choices\":["
-    );
-    let chunk = |body: &str, finish: &str| {
-        format!("{head}{{\"index\":0,{body},\"logprobs\":null,\"finish_reason\":{finish}}}]{null_usage}}}\n\n")
-    };
-    let (mut prelude, mut content, mut reason) = (Vec::new(), Vec::new(), "\"stop\"");
-    if let Some(name) = asked.tool().filter(|_| asked.chat) {
-        reason = "\"tool_calls\"";
-        let name = Value::from(name);
-        content.push(chunk(&format!("\"delta\":{{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{{\"index\":0,\"id\":\"call_mock_1\",\"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":\"\"}}}}]}}"), "null"));
-        content.extend(ARGUMENTS.iter().map(|part| {
-            let part = Value::from(*part);
-            chunk(
-                &format!("\"delta\":{{\"tool_calls\":[{{\"index\":0,\"function\":{{\"arguments\":{part}}}}}]}}"),
-                "null",
-            )
-        }));
-    } else {
-        if asked.chat {
-            prelude.push(chunk("\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "null"));
-        }
-        content.extend(asked.words().into_iter().map(|word| {
-            let word = Value::from(word);
-            let body =
-                if asked.chat { format!("\"delta\":{{\"content\":{word}}}") } else { format!("\"text\":{word}") };
-            chunk(&body, "null")
-        }));
-    }
-    let mut end = vec![chunk(if asked.chat { "\"delta\":{}" } else { "\"text\":\"\"" }, reason)];
+    let frame = Frame::new(asked, id);
+    let tool = asked.tool().filter(|_| asked.chat);
+    let reason = if tool.is_some() { "\"tool_calls\"" } else { "\"stop\"" };
+    let mut end = vec![frame.chunk(if asked.chat { "\"delta\":{}" } else { "\"text\":\"\"" }, reason)];
+    let length = if tool.is_some() { ARGUMENTS.len() + 1 } else { asked.length() };
     if asked.wants_usage() {
-        end.push(format!("{head}],\"usage\":{}}}\n\n", asked.usage(content.len())));
+        end.push(format!("{}],\"usage\":{}}}\n\n", frame.head, asked.usage(length)));
     }
     end.push("data: [DONE]\n\n".to_owned());
-    Events { prelude, content, end }
+    if let Some(name) = tool {
+        return Events { prelude: Vec::new(), content: Box::new(tool_call(&frame, &name).into_iter()), end };
+    }
+    let prelude = if asked.chat {
+        vec![frame.chunk("\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "null")]
+    } else {
+        Vec::new()
+    };
+    let chat = asked.chat;
+    let content = asked.words().map(move |word| {
+        let word = Value::from(&*word);
+        let body = if chat { format!("\"delta\":{{\"content\":{word}}}") } else { format!("\"text\":{word}") };
+        frame.chunk(&body, "null")
+    });
+    Events { prelude, content: Box::new(content), end }
+}
+
+/// The chunks of a streamed tool call.
+fn tool_call(frame: &Frame, name: &str) -> Vec<String> {
+    let name = Value::from(name);
+    let first = format!(
+        "\"delta\":{{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{{\"index\":0,\"id\":\"call_mock_1\",\
+         \"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":\"\"}}}}]}}"
+    );
+    let rest = ARGUMENTS.iter().map(|part| {
+        let part = Value::from(*part);
+        format!("\"delta\":{{\"tool_calls\":[{{\"index\":0,\"function\":{{\"arguments\":{part}}}}}]}}")
+    });
+    std::iter::once(first).chain(rest).map(|body| frame.chunk(&body, "null")).collect()
 }
 
 /// Embeddings: the same text always has the same vector.

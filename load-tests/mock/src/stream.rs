@@ -34,68 +34,102 @@ enum Step {
 /// A body; dropped before its end it counts as cancelled.
 pub(crate) struct Paced {
     steps: VecDeque<Step>,
+    script: Option<Script>,
     timer: Option<Pin<Box<Sleep>>>,
     streams: Arc<Streams>,
 }
 
+/// What is still to be planned, event by event: a stream of any length holds one.
+struct Script {
+    events: Events,
+    behaviour: Behaviour,
+    chunks: u64,
+}
+
 impl Paced {
-    pub(crate) fn new(events: Events, behaviour: &Behaviour, streams: Arc<Streams>) -> Self {
+    pub(crate) fn new(mut events: Events, behaviour: &Behaviour, streams: Arc<Streams>) -> Self {
         streams.open.fetch_add(1, Ordering::Relaxed);
-        Self { steps: plan(events, behaviour), timer: None, streams }
+        let mut steps = VecDeque::new();
+        for event in std::mem::take(&mut events.prelude) {
+            send(&mut steps, event, behaviour.split);
+        }
+        pause(&mut steps, behaviour.first_token_ms);
+        let script = Some(Script { events, behaviour: behaviour.clone(), chunks: 0 });
+        Self { steps, script, timer: None, streams }
     }
 
     /// A body in one piece.
     pub(crate) fn whole(text: String) -> Self {
         let streams = Arc::new(Streams::default());
         streams.open.fetch_add(1, Ordering::Relaxed);
-        Self { steps: VecDeque::from([Step::Send(Bytes::from(text))]), timer: None, streams }
+        Self { steps: VecDeque::from([Step::Send(Bytes::from(text))]), script: None, timer: None, streams }
+    }
+
+    /// Plans the next event once the steps of the last are done.
+    fn refill(&mut self) {
+        if !self.steps.is_empty() {
+            return;
+        }
+        if let Some(mut script) = self.script.take()
+            && script.next(&mut self.steps)
+        {
+            self.script = Some(script);
+        }
     }
 }
 
-fn plan(events: Events, behaviour: &Behaviour) -> VecDeque<Step> {
-    let mut steps = VecDeque::new();
-    let send = |steps: &mut VecDeque<Step>, text: String| {
-        let mut bytes = Bytes::from(text);
-        while behaviour.split > 0 && bytes.len() > behaviour.split {
-            steps.push_back(Step::Send(bytes.split_to(behaviour.split)));
-            // The reader must see the pieces apart.
-            steps.push_back(Step::Wait(Duration::from_millis(1)));
-        }
-        steps.push_back(Step::Send(bytes));
-    };
-    events.prelude.into_iter().for_each(|event| send(&mut steps, event));
-    let pause = |steps: &mut VecDeque<Step>, ms: u64| {
-        if ms > 0 {
-            steps.push_back(Step::Wait(Duration::from_millis(ms)));
-        }
-    };
-    pause(&mut steps, behaviour.first_token_ms);
-    let mut chunks = 0;
-    let mut content = events.content.into_iter();
-    loop {
-        if matches!(behaviour.reset, Some(Reset::AfterChunks(after)) if after == chunks) {
+impl Script {
+    /// Adds the steps of the next event. False if they are the last.
+    fn next(&mut self, steps: &mut VecDeque<Step>) -> bool {
+        let Behaviour { reset, stall_after, error_after, token_ms, split, malformed, .. } = self.behaviour;
+        if matches!(reset, Some(Reset::AfterChunks(after)) if after == self.chunks) {
             // What came before the break must have left.
-            steps.push_back(Step::Wait(Duration::from_millis(5)));
+            pause(steps, 5);
             steps.push_back(Step::Reset);
-            return steps;
+            return false;
         }
-        if behaviour.stall_after == Some(chunks) {
+        if stall_after == Some(self.chunks) {
             steps.push_back(Step::Stall);
-            return steps;
+            return false;
         }
-        if behaviour.error_after == Some(chunks) {
-            send(&mut steps, "data: {\"error\":{\"message\":\"mock stream error\",\"type\":\"server_error\",\"code\":\"mock_error\"}}\n\n".to_owned());
-            return steps;
+        if error_after == Some(self.chunks) {
+            send(steps, STREAM_ERROR.to_owned(), split);
+            return false;
         }
-        let Some(event) = content.next() else { break };
-        if chunks > 0 {
-            pause(&mut steps, behaviour.token_ms);
+        let Some(event) = self.events.content.next() else {
+            for event in std::mem::take(&mut self.events.end) {
+                send(steps, event, split);
+            }
+            return false;
+        };
+        if self.chunks > 0 {
+            pause(steps, token_ms);
         }
-        send(&mut steps, if behaviour.malformed { "data: {\"choices\":[{\n\n".to_owned() } else { event });
-        chunks += 1;
+        self.chunks += 1;
+        send(steps, if malformed { MALFORMED.to_owned() } else { event }, split);
+        true
     }
-    events.end.into_iter().for_each(|event| send(&mut steps, event));
-    steps
+}
+
+const MALFORMED: &str = "data: {\"choices\":[{\n\n";
+const STREAM_ERROR: &str =
+    "data: {\"error\":{\"message\":\"mock stream error\",\"type\":\"server_error\",\"code\":\"mock_error\"}}\n\n";
+
+/// Sends an event, cut into pieces of `split` bytes (0 leaves it whole).
+fn send(steps: &mut VecDeque<Step>, text: String, split: usize) {
+    let mut bytes = Bytes::from(text);
+    while split > 0 && bytes.len() > split {
+        steps.push_back(Step::Send(bytes.split_to(split)));
+        // The reader must see the pieces apart.
+        pause(steps, 1);
+    }
+    steps.push_back(Step::Send(bytes));
+}
+
+fn pause(steps: &mut VecDeque<Step>, ms: u64) {
+    if ms > 0 {
+        steps.push_back(Step::Wait(Duration::from_millis(ms)));
+    }
 }
 
 impl Body for Paced {
@@ -111,6 +145,7 @@ impl Body for Paced {
                 }
                 this.timer = None;
             }
+            this.refill();
             match this.steps.front() {
                 None => return Poll::Ready(None),
                 Some(Step::Wait(time)) => {
@@ -132,14 +167,14 @@ impl Body for Paced {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.script.is_none()
     }
 }
 
 impl Drop for Paced {
     fn drop(&mut self) {
         self.streams.open.fetch_sub(1, Ordering::Relaxed);
-        if !self.steps.is_empty() {
+        if !self.is_end_stream() {
             self.streams.cancelled.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,0 +1,140 @@
+//! Chat requests over kept connections, and what they measured.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::process::KEY;
+
+/// Words of the prompt: about what a short question with its instructions has.
+const PROMPT_WORDS: usize = 120;
+
+/// Sends one kind of request to one server.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    target: Arc<Target>,
+}
+
+struct Target {
+    chat: Uri,
+    bearer: HeaderValue,
+}
+
+impl Client {
+    pub(crate) fn new(addr: SocketAddr) -> Result<Self, Failure> {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let http = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(usize::MAX).build(connector);
+        let target = Target {
+            chat: format!("http://{addr}/v1/chat/completions").parse()?,
+            bearer: format!("Bearer {KEY}").parse()?,
+        };
+        Ok(Self { http, target: Arc::new(target) })
+    }
+
+    async fn send(&self, body: Bytes) -> Result<Incoming, Failure> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.chat.clone();
+        request.headers_mut().insert(AUTHORIZATION, self.target.bearer.clone());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let response = self.http.request(request).await?;
+        if !response.status().is_success() {
+            return Err(format!("status {}", response.status()).into());
+        }
+        Ok(response.into_body())
+    }
+
+    /// Sends and reads the reply to its end.
+    pub(crate) async fn whole(&self, body: Bytes) -> Result<(), Failure> {
+        let mut reply = self.send(body).await?;
+        while let Some(frame) = reply.frame().await {
+            frame?;
+        }
+        Ok(())
+    }
+
+    /// Sends and notes when each content chunk came. Fails unless the stream ends with `[DONE]`.
+    pub(crate) async fn stream(&self, body: Bytes) -> Result<Vec<Instant>, Failure> {
+        let mut reply = self.send(body).await?;
+        let mut events = Events::default();
+        while let Some(frame) = reply.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                events.take(&data, Instant::now());
+            }
+        }
+        if events.done { Ok(events.arrived) } else { Err("the stream ended early".into()) }
+    }
+
+    /// Sends and reads until the first content chunk; the stream stays open.
+    pub(crate) async fn open(&self, body: Bytes) -> Result<Incoming, Failure> {
+        let mut reply = self.send(body).await?;
+        let mut events = Events::default();
+        while events.arrived.is_empty() {
+            let frame = reply.frame().await.ok_or("the stream ended early")?;
+            if let Ok(data) = frame?.into_data() {
+                events.take(&data, Instant::now());
+            }
+        }
+        Ok(reply)
+    }
+}
+
+/// Finds content chunks in a stream whose pieces end anywhere.
+#[derive(Default)]
+struct Events {
+    rest: Vec<u8>,
+    arrived: Vec<Instant>,
+    done: bool,
+}
+
+impl Events {
+    fn take(&mut self, data: &[u8], now: Instant) {
+        self.rest.extend_from_slice(data);
+        let mut begin = 0;
+        while let Some(rest) = self.rest.get(begin..) {
+            let Some(length) = rest.windows(2).position(|pair| pair == b"\n\n") else { break };
+            let event = rest.get(..length).map(String::from_utf8_lossy).unwrap_or_default();
+            // The opening chunk carries an empty text.
+            if event.contains("\"content\":\"") && !event.contains("\"content\":\"\"") {
+                self.arrived.push(now);
+            }
+            self.done |= event == "data: [DONE]";
+            begin += length + 2;
+        }
+        self.rest.drain(..begin);
+    }
+}
+
+/// A chat request of the model that every measured server knows.
+pub(crate) fn ask(stream: bool, mock: &Value) -> Bytes {
+    let prompt = "river ".repeat(PROMPT_WORDS);
+    let messages = json!([{"role": "user", "content": prompt}]);
+    json!({"model": "gpt-4o-mini", "stream": stream, "messages": messages, "mock": mock}).to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_found_across_pieces() {
+        let text = "data: {\"delta\":{\"content\":\"\"}}\n\ndata: {\"delta\":{\"content\":\" a\"}}\n\ndata: [DONE]\n\n";
+        for split in [1, 7, 500] {
+            let mut events = Events::default();
+            text.as_bytes().chunks(split).for_each(|piece| events.take(piece, Instant::now()));
+            assert_eq!((events.arrived.len(), events.done), (1, true));
+        }
+    }
+}
