@@ -63,7 +63,7 @@ pub(super) async fn attempt(
     let begun = Instant::now();
     let total = timeouts.total.map(|total| begun + total);
     flight.departed();
-    let (due, late) = head_deadline(timeouts, begun, flight.call().stream);
+    let (due, late) = head_deadline(timeouts, begun, flight.streams());
     let sent = timeout_at(due, gateway.upstreams.send(&target.provider, request)).await;
     let response = match sent {
         Ok(Ok(response)) => response,
@@ -75,7 +75,7 @@ pub(super) async fn attempt(
     if !head.status.is_success() {
         return Err(refused(flight, &head, body).await);
     }
-    if flight.call().stream && is_event_stream(&head.headers) {
+    if flight.streams() && is_event_stream(&head.headers) {
         flight.begin_stream();
         let headers = headers(flight, &head.headers);
         return Ok(Landed::Stream(StreamHead { status: head.status, headers, total }, body));

@@ -44,7 +44,9 @@ pub enum Close<'a> {
 
 /// One admitted request until it is settled and recorded.
 pub struct Flight {
-    call: Arc<Call>,
+    /// Let go once a stream has begun: it holds the body, and the body the buffer it was read into.
+    call: Option<Arc<Call>>,
+    streams: bool,
     plan: Plan,
     counted: Counted,
     /// Taken by `close`: a flight without it is closed.
@@ -67,7 +69,8 @@ impl Flight {
         let tokenizer = opened.plan.targets().first().map(|target| target.model.tokenizer);
         Self {
             output: Output::new(Arc::clone(&gateway.counter), tokenizer),
-            call: opened.call,
+            streams: opened.call.stream,
+            call: Some(opened.call),
             plan: opened.plan,
             counted: opened.counted,
             admitted: Some(opened.admitted),
@@ -82,9 +85,9 @@ impl Flight {
         }
     }
 
-    /// The call in flight.
-    pub fn call(&self) -> &Call {
-        &self.call
+    /// Whether the client asked for a stream.
+    pub fn streams(&self) -> bool {
+        self.streams
     }
 
     /// The config the request began with.
@@ -97,10 +100,11 @@ impl Flight {
     pub fn next_target(&mut self) -> Option<Result<(TargetRoute, UpstreamRequest), Error>> {
         let index = self.at.map_or(0, |at| at + 1);
         let target = self.plan.targets().get(index)?.clone();
+        let call = self.call.as_ref()?;
         self.at = Some(index);
         self.dialled = false;
         self.recorder.attempt(&target);
-        let built = target.provider.adapter.request(&self.call, &target.target);
+        let built = target.provider.adapter.request(call, &target.target);
         let mut request = match built {
             Ok(request) => request,
             Err(error) => return Some(Err(Error::internal(format!("the request could not be translated: {error}")))),
@@ -142,8 +146,8 @@ impl Flight {
 
     /// The whole answer of a call that does not stream.
     pub fn reply(&mut self, head: &ResponseHead<'_>, body: Bytes) -> Result<Bytes, TranslateError> {
-        let Some(target) = self.target() else { return Ok(body) };
-        let reply = target.provider.adapter.reply(head, body, &self.call)?;
+        let (Some(target), Some(call)) = (self.target(), &self.call) else { return Ok(body) };
+        let reply = target.provider.adapter.reply(head, body, call)?;
         self.usage = reply.usage;
         if self.usage.is_none() {
             self.output.push(&reply.text);
@@ -155,7 +159,10 @@ impl Flight {
 
     /// Prepares for a stream. The request body and its share of the byte budget are let go.
     pub fn begin_stream(&mut self) {
-        self.translator = self.target().map(|target| target.provider.adapter.stream(&self.call));
+        if let (Some(target), Some(call)) = (self.target(), &self.call) {
+            self.translator = Some(target.provider.adapter.stream(call));
+        }
+        self.call = None;
         self.held = None;
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Paced {
     steps: VecDeque<Step>,
     script: Option<Script>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// When the last pause ended: pauses are counted from there, so that a stream keeps its pace.
+    due: Instant,
     streams: Arc<Streams>,
 }
 
@@ -55,14 +57,20 @@ impl Paced {
         }
         pause(&mut steps, behaviour.first_token_ms);
         let script = Some(Script { events, behaviour: behaviour.clone(), chunks: 0 });
-        Self { steps, script, timer: None, streams }
+        Self { steps, script, timer: None, due: Instant::now(), streams }
     }
 
     /// A body in one piece.
     pub(crate) fn whole(text: String) -> Self {
         let streams = Arc::new(Streams::default());
         streams.open.fetch_add(1, Ordering::Relaxed);
-        Self { steps: VecDeque::from([Step::Send(Bytes::from(text))]), script: None, timer: None, streams }
+        Self {
+            steps: VecDeque::from([Step::Send(Bytes::from(text))]),
+            script: None,
+            timer: None,
+            due: Instant::now(),
+            streams,
+        }
     }
 
     /// Plans the next event once the steps of the last are done.
@@ -149,7 +157,8 @@ impl Body for Paced {
             match this.steps.front() {
                 None => return Poll::Ready(None),
                 Some(Step::Wait(time)) => {
-                    this.timer = Some(Box::pin(sleep_until(Instant::now() + *time)));
+                    this.due += *time;
+                    this.timer = Some(Box::pin(sleep_until(this.due)));
                 }
                 Some(Step::Stall) => return Poll::Pending,
                 Some(Step::Reset) => {
