@@ -117,7 +117,8 @@ impl Acceptor {
         let handler = service_fn(move |request| {
             let gateway = Arc::clone(&gateway);
             let active = activity.begin();
-            service::handle(gateway, request, active)
+            // Boxed: a connection keeps room for this future for as long as it lives.
+            Box::pin(service::handle(gateway, request, active))
         });
         let builder = self.builder.clone();
         let watcher = graceful.watcher();

@@ -174,3 +174,6 @@ fn waits_longer(a: Option<Duration>, b: Option<Duration>) -> bool {
         (Some(a), Some(b)) => a > b,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ mod client_gone;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod faults;
