@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use sluice_policies::Key;
 use sluice_providers::Endpoint;
@@ -37,7 +38,8 @@ impl Route {
         match path.strip_prefix("/v1/models") {
             Some("") => Self::Models,
             Some(rest) => match rest.strip_prefix('/') {
-                Some(id) if !id.is_empty() => Self::Model(id.to_owned()),
+                // SDKs percent-encode the slash of `vendor/model`.
+                Some(id) if !id.is_empty() => Self::Model(percent_decode_str(id).decode_utf8_lossy().into_owned()),
                 _ => Self::Unknown,
             },
             None => Self::Unknown,

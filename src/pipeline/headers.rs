@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sluice_policies::Unit;
+use sluice_policies::{Mode, Unit};
 
 use crate::state::Seen;
 
@@ -36,9 +36,8 @@ pub(super) fn rate_limits(seen: &[Seen]) -> HeaderMap {
 }
 
 fn tightest(seen: &[Seen], names: &Names, of: impl Fn(Unit) -> bool, headers: &mut HeaderMap) {
-    let Some(seen) = seen.iter().filter(|seen| of(seen.limit.unit)).min_by_key(|seen| seen.view.remaining) else {
-        return;
-    };
+    let refuses = seen.iter().filter(|seen| seen.limit.mode == Mode::Enforce && of(seen.limit.unit));
+    let Some(seen) = refuses.min_by_key(|seen| seen.view.remaining) else { return };
     headers.insert(names.limit.clone(), HeaderValue::from(seen.view.amount));
     headers.insert(names.remaining.clone(), HeaderValue::from(seen.view.remaining.max(0)));
     if let Ok(value) = HeaderValue::from_str(&go_duration(seen.view.reset)) {

@@ -117,6 +117,10 @@ impl Inner {
         let mut seen = Vec::with_capacity(ask.charges.len());
         let mut held = Vec::with_capacity(ask.charges.len());
         for charge in ask.charges {
+            // What an observing limit would have refused would not have spent from it either.
+            if observed.contains(&charge.limit.id) {
+                continue;
+            }
             let bucket = self.bucket(&charge, now);
             let reservation = bucket.level.reserve(&charge.limit, charge.amount, now);
             bucket.held += 1;

@@ -98,3 +98,14 @@ async fn idle_connections_and_dribbled_heads_are_closed() {
     let slow = gate.chat(ask(false, json!({"tokens": 1, "head_ms": 1500}))).await;
     assert_eq!(slow.status(), 200);
 }
+
+#[tokio::test]
+async fn models_with_a_slash_in_their_name_are_found() {
+    let edit = |text: String| text.replace("models:\n", "models:\n  vendor/m: [mock/gpt-4o]\n");
+    let gate = Gate::with(&[], Behaviour::default(), edit).await;
+    for path in ["/v1/models/vendor/m", "/v1/models/vendor%2Fm"] {
+        let response = gate.client.get(gate.url(path)).bearer_auth(KEY).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(value(response).await["id"], "vendor/m");
+    }
+}

@@ -101,6 +101,8 @@ async fn an_observed_limit_reports_and_lets_pass() {
     for _ in 0..3 {
         assert_eq!(gate.chat(ask(false, json!({"tokens": 1}))).await.status(), 200);
     }
+    let levels: Value = serde_json::from_str(&gate.admin("/levels").await).unwrap();
+    assert_eq!(levels["limits"][0]["debt"], 0, "what would have been refused would not have been spent");
     let metrics = gate.admin("/metrics").await;
     let line = metrics.lines().find(|line| line.starts_with("sluice_admissions_total") && line.contains("observed"));
     assert!(line.is_some_and(|line| line.ends_with(" 2")), "{line:?}");
