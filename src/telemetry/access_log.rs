@@ -1,24 +1,39 @@
 //! One JSON line per request, written by a thread of its own so that a slow pipe slows nobody.
 
-use std::io::{self, BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::io::{self, Write};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use super::metrics::Metrics;
 use super::record::Record;
 
-/// Lines that may wait for the writer; more are dropped and counted.
-const WAITING: usize = 8192;
+/// Bytes that may wait for the writer; lines beyond are dropped and counted.
+const WAITING: usize = 4 * 1024 * 1024;
+/// The writer lets lines gather this long: one wake-up and one write for all of them.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// The access log. Dropping it, or [`close`](Self::close), writes what is waiting.
 pub struct AccessLog {
-    lines: Mutex<Option<SyncSender<Vec<u8>>>>,
+    shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
     metrics: Metrics,
+    room: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    closed: bool,
 }
 
 /// The line. Names are stable: people parse them.
@@ -65,26 +80,38 @@ impl AccessLog {
         Self::to(Box::new(io::stdout()), metrics, WAITING)
     }
 
-    /// A log to any writer, with room for `waiting` lines.
-    pub fn to(out: Box<dyn Write + Send>, metrics: Metrics, waiting: usize) -> io::Result<Self> {
-        let (lines, incoming) = sync_channel(waiting);
-        let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(out, &incoming))?;
-        Ok(Self { lines: Mutex::new(Some(lines)), writer: Mutex::new(Some(writer)), metrics })
+    /// A log to any writer, with room for `room` bytes that wait.
+    pub fn to(out: Box<dyn Write + Send>, metrics: Metrics, room: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(out, &theirs))?;
+        Ok(Self { shared, writer: Mutex::new(Some(writer)), metrics, room })
     }
 
-    /// Logs one request; never waits.
+    /// Logs one request; never waits for the writer.
     pub fn log(&self, record: &Record) {
-        let Ok(mut line) = serde_json::to_vec(&line(record)) else { return };
-        line.push(b'\n');
-        let sent = self.lines.lock().as_ref().map(|lines| lines.try_send(line));
-        if let Some(Err(TrySendError::Full(_))) = sent {
+        let mut waiting = self.shared.waiting.lock();
+        let before = waiting.lines.len();
+        if before >= self.room || waiting.closed {
+            drop(waiting);
             self.metrics.log_dropped();
+            return;
+        }
+        if serde_json::to_writer(&mut waiting.lines, &line(record)).is_err() {
+            waiting.lines.truncate(before);
+            return;
+        }
+        waiting.lines.push(b'\n');
+        drop(waiting);
+        if before == 0 {
+            self.shared.changed.notify_one();
         }
     }
 
     /// Writes what is waiting and ends the log; later lines are lost. Blocks for the writer.
     pub fn close(&self) {
-        self.lines.lock().take();
+        self.shared.waiting.lock().closed = true;
+        self.shared.changed.notify_all();
         let writer = self.writer.lock().take();
         if let Some(writer) = writer
             && writer.join().is_err()
@@ -100,16 +127,27 @@ impl Drop for AccessLog {
     }
 }
 
-/// Flushes whenever nothing is waiting: lines are seen at once, and bursts are written in blocks.
-fn write(out: Box<dyn Write + Send>, incoming: &Receiver<Vec<u8>>) {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
-    while let Ok(line) = incoming.recv() {
-        let mut result = out.write_all(&line);
-        while let Ok(line) = incoming.try_recv() {
-            result = result.and_then(|()| out.write_all(&line));
+fn write(mut out: Box<dyn Write + Send>, shared: &Shared) {
+    let mut batch = Vec::new();
+    loop {
+        let mut waiting = shared.waiting.lock();
+        while waiting.lines.is_empty() && !waiting.closed {
+            shared.changed.wait(&mut waiting);
         }
-        if let Err(error) = result.and_then(|()| out.flush()) {
+        if !waiting.closed {
+            // Woken by the first line (or by closing, which cuts the gathering short).
+            shared.changed.wait_for(&mut waiting, GATHER);
+        }
+        std::mem::swap(&mut batch, &mut waiting.lines);
+        let closed = waiting.closed;
+        drop(waiting);
+        if let Err(error) = out.write_all(&batch).and_then(|()| out.flush()) {
             tracing::error!(%error, "the access log cannot be written; it ends here");
+            shared.waiting.lock().closed = true;
+            return;
+        }
+        batch.clear();
+        if closed {
             return;
         }
     }
@@ -153,8 +191,7 @@ fn line(record: &Record) -> Line<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::mpsc;
+    use std::sync::mpsc::{self, Receiver};
 
     use super::*;
 
@@ -188,7 +225,7 @@ mod tests {
     #[test]
     fn lines_are_json_and_written_on_close() {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = AccessLog::to(Box::new(Shared(seen.clone())), Metrics::new(), 10).unwrap();
+        let log = AccessLog::to(Box::new(Shared(seen.clone())), Metrics::new(), 10_000).unwrap();
         let mut record = Record::start(Arc::from("req_1"), "/v1/embeddings");
         record.user = Some("a\"b\n".to_owned());
         log.log(&record);
@@ -205,13 +242,13 @@ mod tests {
     fn a_full_log_drops_counts_and_does_not_block() {
         let (go, wait) = mpsc::channel();
         let metrics = Metrics::new();
-        let log = AccessLog::to(Box::new(Slow(wait)), metrics.clone(), 2).unwrap();
+        let log = AccessLog::to(Box::new(Slow(wait)), metrics.clone(), 1000).unwrap();
         let record = Record::start(Arc::from("r"), "other");
+        // A line has some 500 bytes: two or three wait, and as many are with the writer.
         for _ in 0..20 {
             log.log(&record);
         }
-        // One is with the writer at most, two are waiting.
-        assert!(metrics.logs_dropped() >= 17, "{}", metrics.logs_dropped());
+        assert!(metrics.logs_dropped() >= 14, "{}", metrics.logs_dropped());
         drop(go);
         log.close();
     }
