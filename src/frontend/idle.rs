@@ -59,16 +59,16 @@ pub(super) struct IdleStream {
     in_head: bool,
     /// A request was under way when it was last looked at.
     was_busy: bool,
-    /// Set by the first read. HTTP/2 peers ping while idle: their bytes are not heads.
-    is_http2: Option<bool>,
+    /// HTTP/2 peers ping while idle: their bytes are not heads.
+    is_http2: bool,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl IdleStream {
     /// The first head is waited for as long as an idle connection is.
-    pub(super) fn new(io: TcpStream, activity: Activity, patience: Patience) -> Self {
+    pub(super) fn new(io: TcpStream, activity: Activity, patience: Patience, is_http2: bool) -> Self {
         let deadline = Box::pin(sleep_until(Instant::now() + patience.idle));
-        Self { io, activity, patience, seen: 0, in_head: false, was_busy: false, is_http2: None, deadline }
+        Self { io, activity, patience, seen: 0, in_head: false, was_busy: false, is_http2, deadline }
     }
 
     fn rearm(&mut self, after: Duration) {
@@ -90,9 +90,8 @@ impl IdleStream {
         self.was_busy = busy;
     }
 
-    fn on_bytes(&mut self, bytes: &[u8]) {
-        let is_http2 = *self.is_http2.get_or_insert_with(|| bytes.starts_with(b"PRI "));
-        if !is_http2 && !self.in_head && !self.was_busy {
+    fn on_bytes(&mut self) {
+        if !self.is_http2 && !self.in_head && !self.was_busy {
             self.in_head = true;
             self.rearm(self.patience.header);
         }
@@ -115,11 +114,8 @@ impl AsyncRead for IdleStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.sync();
-        let before = buf.filled().len();
         if let Poll::Ready(result) = Pin::new(&mut this.io).poll_read(cx, buf) {
-            if let Some(bytes) = buf.filled().get(before..) {
-                this.on_bytes(bytes);
-            }
+            this.on_bytes();
             return Poll::Ready(result);
         }
         if this.late(cx) {

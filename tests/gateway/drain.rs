@@ -39,6 +39,8 @@ async fn sigterm_lets_a_stream_finish_and_exits_cleanly() {
     let body = ask(true, json!({"tokens": 30, "token_ms": 30})).to_string();
     let mut response = client.post(&url).bearer_auth(KEY).body(body).send().await.unwrap();
     response.chunk().await.unwrap().unwrap();
+    // One that has been opened and says nothing must not hold up the drain.
+    let _silent = tokio::net::TcpStream::connect(&listen).await.unwrap();
     let pid = child.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
 
@@ -47,8 +49,10 @@ async fn sigterm_lets_a_stream_finish_and_exits_cleanly() {
         rest.extend_from_slice(&chunk);
     }
     assert!(rest.ends_with(b"data: [DONE]\n\n"), "the stream was cut by the drain");
+    let ended = std::time::Instant::now();
     let status = tokio::task::spawn_blocking(move || child.0.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(0));
+    assert!(ended.elapsed() < std::time::Duration::from_secs(15), "far below the drain timeout of 30 s");
     assert!(client.get(format!("http://{listen}/v1/models")).send().await.is_err(), "it still accepts");
     let logged: Value = serde_json::from_str(&access.lines().next().unwrap().unwrap()).unwrap();
     assert_eq!((logged["outcome"].as_str(), logged["output_tokens"].as_u64()), (Some("ok"), Some(30)));
