@@ -62,6 +62,8 @@ impl App {
         let serving = gateway.tasks.spawn(acceptor.run(stop.clone()));
         let operators = Admin::new(Arc::clone(&gateway), readiness.clone());
         gateway.tasks.spawn(operators.run(private, end.clone()));
+        let (store, working) = (Arc::clone(&gateway.store), end.clone());
+        gateway.tasks.spawn(async move { store.run(working).await });
         readiness.set(true);
         Ok(Self { gateway, readiness, stop, end, listen, admin, serving })
     }

@@ -9,6 +9,14 @@ pub(crate) enum Amount {
     Dollars(u64),
 }
 
+/// Parses a count such as `100k`; the error says what is allowed.
+pub fn count(text: &str) -> Result<u64, String> {
+    match parse(text)? {
+        Amount::Count(count) => Ok(count),
+        Amount::Dollars(_) => Err(format!("`{text}` is money; a count is meant here")),
+    }
+}
+
 /// Parses an amount; the error says what is allowed.
 pub(crate) fn parse(text: &str) -> Result<Amount, String> {
     let wrong = || format!("`{text}` is not an amount; write 60, 100k, 1.5M, 2B or $50");

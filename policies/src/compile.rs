@@ -10,8 +10,8 @@ use serde_saphyr::{Location, Spanned};
 use crate::amount::{self, Amount};
 use crate::glob::Glob;
 use crate::level::EXACT;
-use crate::limit::{Kind, Limit, Matcher, Mode, Scope, Unit, Window};
-use crate::raw::{RawClass, RawKey, RawLimit, RawLongLimit, RawMode, RawPolicy, RawScope};
+use crate::limit::{Kind, Limit, Matcher, Mode, OnStoreDown, Scope, Unit, Window};
+use crate::raw::{RawClass, RawKey, RawLimit, RawLongLimit, RawMode, RawPolicy, RawScope, RawStoreDown};
 use crate::sentence::{self, Draft, Period};
 use crate::set::{Class, Key, PolicySet};
 
@@ -91,16 +91,16 @@ fn first_line(text: &str) -> String {
 }
 
 fn built_in() -> [Class; 3] {
-    let class = |name: &str, rank, wait| Class {
+    let class = |name: &str, rank, weight, wait| Class {
         name: Arc::from(name),
         rank,
-        weight: 1,
+        weight,
         max_wait: Duration::from_secs(wait),
         max_depth: 1000,
         age_after: Duration::from_secs(10),
         reserved: 0,
     };
-    [class("interactive", 0, 30), class("standard", 1, 30), class("batch", 2, 600)]
+    [class("interactive", 0, 8, 30), class("standard", 1, 4, 30), class("batch", 2, 1, 600)]
 }
 
 struct Compiler {
@@ -165,7 +165,7 @@ impl Compiler {
         }
         for (index, limit) in raw.limits.iter().enumerate() {
             let path = format!("limits[{index}]");
-            match compile_limit(&tenant, limit) {
+            match compile_limit(&tenant, limit, store_down(raw.on_store_down)) {
                 Ok(compiled) if self.ids.insert(Arc::clone(&compiled.id)) => self.keep(compiled),
                 Ok(compiled) => {
                     let message = format!("limit `{}` stands twice; give one of them a name of its own", compiled.id);
@@ -213,6 +213,7 @@ impl Compiler {
             return Err(("class", format!("unknown class `{class}`; it is one of {known}")));
         }
         Ok(Key {
+            id: Arc::from(format!("{tenant}/{}", raw.name)),
             name: Arc::from(raw.name.as_str()),
             tenant: Arc::clone(tenant),
             class: Arc::from(class),
@@ -254,8 +255,11 @@ fn compile_class(name: &str, raw: &RawClass) -> Result<Class, String> {
         }
     };
     let weight = raw.weight.unwrap_or(1);
-    if weight == 0 {
-        return Err("weight must be at least 1".to_owned());
+    if weight == 0 || weight > 1000 {
+        return Err("weight must be 1 to 1000".to_owned());
+    }
+    if raw.rank > 255 {
+        return Err("rank must be 0 to 255".to_owned());
     }
     Ok(Class {
         name: Arc::from(name),
@@ -280,15 +284,26 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(digits.parse::<u64>().ok()?.checked_mul(millis)?))
 }
 
-fn compile_limit(tenant: &Arc<str>, raw: &Spanned<RawLimit>) -> Result<Limit, String> {
-    let (name, draft, matcher) = match &raw.value {
+fn store_down(raw: Option<RawStoreDown>) -> OnStoreDown {
+    match raw {
+        None | Some(RawStoreDown::Slice) => OnStoreDown::Slice,
+        Some(RawStoreDown::Deny) => OnStoreDown::Deny,
+        Some(RawStoreDown::Allow) => OnStoreDown::Allow,
+    }
+}
+
+fn compile_limit(tenant: &Arc<str>, raw: &Spanned<RawLimit>, default_down: OnStoreDown) -> Result<Limit, String> {
+    let (name, draft, matcher, down) = match &raw.value {
         RawLimit::Sentence(text) => {
             let draft = sentence::parse(text)?;
             let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
             let matcher = Matcher { model: draft.model.clone().map(Glob::new), ..Matcher::default() };
-            (name, draft, matcher)
+            (name, draft, matcher, default_down)
         }
-        RawLimit::Long(long) => (long.name.clone(), draft_of(long)?, matcher_of(long)),
+        RawLimit::Long(long) => {
+            let down = long.on_store_down.map_or(default_down, |down| store_down(Some(down)));
+            (long.name.clone(), draft_of(long)?, matcher_of(long), down)
+        }
     };
     if !plain(&name) {
         return Err(naming(&name));
@@ -303,6 +318,7 @@ fn compile_limit(tenant: &Arc<str>, raw: &Spanned<RawLimit>) -> Result<Limit, St
         scope: draft.scope,
         mode: draft.mode,
         matcher,
+        on_store_down: down,
     })
 }
 

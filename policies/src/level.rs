@@ -10,7 +10,7 @@ use crate::calendar::{window_end, window_id};
 use crate::limit::{Kind, Limit};
 
 /// Bound of every intermediate value: integers are exact in a double below it.
-pub(crate) const EXACT: u64 = 1 << 53;
+pub const EXACT: u64 = 1 << 53;
 /// A waiter for a slot cannot know when one frees: this is a hint.
 const CONCURRENT_HINT: Duration = Duration::from_secs(1);
 
@@ -53,6 +53,17 @@ pub struct View {
 }
 
 impl Level {
+    /// The bucket as stores keep it: for a rate what is left times the period (negative is debt),
+    /// else what is used; and the moment or window it stands for.
+    pub fn parts(&self) -> (i64, u64) {
+        (self.value, self.at)
+    }
+
+    /// The inverse of [`parts`](Self::parts).
+    pub fn from_parts(value: i64, at: u64) -> Self {
+        Self { value, at }
+    }
+
     pub(crate) fn fresh(limit: &Limit, now: UnixMillis) -> Self {
         match limit.kind {
             Kind::Rate { period_ms, burst } => Self { value: signed(burst.saturating_mul(period_ms)), at: now },

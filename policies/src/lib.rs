@@ -10,14 +10,19 @@ mod compile;
 mod glob;
 mod level;
 mod limit;
+mod pool;
+mod queue;
 mod raw;
 mod sentence;
 mod set;
 
+pub use amount::count;
 pub use compile::{PolicyError, PolicyFile};
 pub use glob::Glob;
-pub use level::{Level, Reservation, Short, View};
-pub use limit::{Demand, Kind, Limit, Matcher, Mode, Scope, Subject, Unit, Window};
+pub use level::{EXACT, Level, Reservation, Short, View};
+pub use limit::{Demand, Kind, Limit, Matcher, Mode, OnStoreDown, Scope, Subject, Unit, Window};
+pub use pool::Pool;
+pub use queue::{Queue, Turn};
 pub use set::{Class, Key, PolicySet, UnknownClass};
 
 /// Milliseconds since the Unix epoch.

@@ -71,6 +71,18 @@ pub enum Mode {
     Observe,
 }
 
+/// What a limit does while the shared store of limits cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnStoreDown {
+    /// Each replica spends its own share: a fraction of what was left, and of the refill.
+    #[default]
+    Slice,
+    /// It refuses.
+    Deny,
+    /// It lets everything pass; what was used is charged once the store is back.
+    Allow,
+}
+
 /// Which requests of the tenant a limit applies to; `None` is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matcher {
@@ -129,6 +141,8 @@ pub struct Limit {
     pub mode: Mode,
     /// Which requests it applies to.
     pub matcher: Matcher,
+    /// What it does while the shared store cannot be reached.
+    pub on_store_down: OnStoreDown,
 }
 
 impl Limit {

@@ -19,6 +19,9 @@ pub(crate) struct RawPolicy {
     #[serde(default)]
     #[schemars(with = "Vec<RawKey>")]
     pub(crate) keys: Vec<Spanned<RawKey>>,
+    /// What limits do while the shared store cannot be reached; a limit may say otherwise. Default
+    /// `slice`.
+    pub(crate) on_store_down: Option<RawStoreDown>,
     /// Priority classes, beside the built-in `interactive`, `standard` and `batch`.
     #[serde(default)]
     #[schemars(with = "std::collections::BTreeMap<String, RawClass>")]
@@ -47,15 +50,16 @@ pub(crate) struct RawKey {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawClass {
-    /// 0 is served first.
+    /// 0 is served first; at most 255.
     pub(crate) rank: u32,
     /// Share among classes of the same rank. Default 1.
     pub(crate) weight: Option<u32>,
-    /// Longest wait in the queue, such as `30s`. Default `30s`.
+    /// Longest wait in the queue, such as `30s`; `0s` refuses at once. Default `30s`.
     pub(crate) max_wait: Option<String>,
-    /// Most requests waiting. Default 1000.
+    /// Most requests waiting per model. Default 1000.
     pub(crate) max_depth: Option<u32>,
-    /// After this long a waiter is served as if one rank better. Default `10s`.
+    /// Each time its oldest waiter has waited this long the class is served as if one rank
+    /// better; `0s` is never. Default `10s`.
     pub(crate) age_after: Option<String>,
     /// Slots of a pool that only this class may use. Default 0.
     pub(crate) reserved: Option<u32>,
@@ -93,6 +97,8 @@ pub(crate) struct RawLongLimit {
     pub(crate) r#match: Option<RawMatch>,
     /// `observe` counts and reports, and refuses nothing. Default `enforce`.
     pub(crate) mode: Option<RawMode>,
+    /// What it does while the shared store cannot be reached. Default the file's.
+    pub(crate) on_store_down: Option<RawStoreDown>,
 }
 
 /// `60` and `60k` are both fine.
@@ -134,6 +140,18 @@ pub(crate) enum RawMode {
     Enforce,
     /// It only reports.
     Observe,
+}
+
+/// What a limit does while the shared store cannot be reached.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RawStoreDown {
+    /// Each replica spends its share.
+    Slice,
+    /// Refuses.
+    Deny,
+    /// Lets pass, and charges later.
+    Allow,
 }
 
 /// Patterns a request must match; `*` stands for anything.

@@ -49,7 +49,7 @@ pub(crate) fn parse(text: &str) -> Result<Draft, String> {
         let (money, period) = split_period(first);
         (new_draft(Unit::Cost, money_of(money)?), period)
     } else {
-        let amount = count_of(first)?;
+        let amount = amount::count(first)?;
         let mut unit = words.next().ok_or_else(|| format!("`{text}` says no unit; it is one of {UNITS}"))?.to_owned();
         if let Some(tokens) = words.next_if(|word| word.starts_with("token")) {
             unit = format!("{unit} {tokens}");
@@ -98,13 +98,6 @@ fn named_period(name: Option<&str>) -> Result<Option<Period>, String> {
     Ok(Some(period))
 }
 
-fn count_of(text: &str) -> Result<u64, String> {
-    match amount::parse(text)? {
-        Amount::Count(count) => Ok(count),
-        Amount::Dollars(_) => Err(format!("`{text}` is money; a count is meant here")),
-    }
-}
-
 fn money_of(text: &str) -> Result<u64, String> {
     match amount::parse(text)? {
         Amount::Dollars(micros) => Ok(micros),
@@ -114,7 +107,7 @@ fn money_of(text: &str) -> Result<u64, String> {
 
 /// A burst is in the unit of its limit.
 pub(crate) fn burst_of(unit: Unit, text: &str) -> Result<u64, String> {
-    if unit == Unit::Cost { money_of(text) } else { count_of(text) }
+    if unit == Unit::Cost { money_of(text) } else { amount::count(text) }
 }
 
 /// Units by their name in sentences.

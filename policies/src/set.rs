@@ -14,6 +14,8 @@ use crate::raw::RawPolicy;
 /// A virtual key, known by the SHA-256 of its secret.
 #[derive(Debug)]
 pub struct Key {
+    /// `tenant/name`.
+    pub id: Arc<str>,
     /// Name in logs and limits.
     pub name: Arc<str>,
     /// Whom it belongs to.
@@ -44,11 +46,12 @@ pub struct Class {
     pub rank: u32,
     /// Share among classes of the same rank.
     pub weight: u32,
-    /// Longest wait in the queue.
+    /// Longest wait in the queue; zero refuses at once.
     pub max_wait: Duration,
-    /// Most requests waiting.
+    /// Most requests waiting per pool.
     pub max_depth: u32,
-    /// After this long a waiter is served as if one rank better.
+    /// Each time its oldest waiter has waited this long, the class is served as if one rank
+    /// better; zero is never.
     pub age_after: Duration,
     /// Slots of a pool that only this class may use.
     pub reserved: u32,
@@ -96,6 +99,11 @@ impl PolicySet {
             None => Ok(own),
             Some(name) => find(name).map(|asked| if asked.rank < own.rank { own } else { asked }),
         }
+    }
+
+    /// All classes, in no order that matters.
+    pub fn classes(&self) -> impl Iterator<Item = &Arc<Class>> {
+        self.classes.values()
     }
 
     /// Every limit that applies to a request.

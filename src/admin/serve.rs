@@ -12,10 +12,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use sluice_policies::Mode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::levels;
 use crate::pipeline::Gateway;
 
 /// Whether traffic should be sent here: false while starting and while draining.
@@ -114,26 +114,10 @@ impl Admin {
     }
 
     async fn levels(&self) -> Response<Full<Bytes>> {
-        let mut rows = match self.gateway.store.levels().await {
-            Ok(rows) => rows,
-            Err(error) => return text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        };
-        rows.sort_by(|a, b| a.scope.cmp(&b.scope));
-        let rows: Vec<Value> = rows
-            .iter()
-            .map(|row| {
-                json!({
-                    "limit": &*row.limit.id,
-                    "scope": row.scope,
-                    "mode": if row.limit.mode == Mode::Observe { "observe" } else { "enforce" },
-                    "amount": row.view.amount,
-                    "remaining": row.view.remaining,
-                    "debt": row.view.debt,
-                    "reset_ms": u64::try_from(row.view.reset.as_millis()).unwrap_or(u64::MAX),
-                })
-            })
-            .collect();
-        pretty(&json!({ "leases_open": self.gateway.store.open_leases(), "limits": rows }))
+        match self.gateway.store.levels().await {
+            Ok(levels) => pretty(&levels::json(levels, self.gateway.store.open_leases())),
+            Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        }
     }
 }
 

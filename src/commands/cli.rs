@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{check, key, serve};
+use super::{check, key, levels, serve};
 use crate::app::StartError;
 
 const EXAMPLES: &str = "\
@@ -13,6 +13,7 @@ Examples:
   sluice key new --name web              make a key for a policy file
   sluice check --config sluice.yaml      say everything that is wrong with a config
   sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
+  sluice levels --watch                  what is left of each limit, and who waits, live
 
 Logs go to stderr (SLUICE_LOG=debug for more), one access-log line per request to stdout.";
 
@@ -43,6 +44,18 @@ enum Command {
         #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "config", value_parser = ["config", "policy"])]
         schema: Option<String>,
     },
+    /// Show limits, debts, leases and queues of a running gateway
+    Levels {
+        /// Its `admin` address
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+        admin: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Again every so many seconds
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
+        watch: Option<u64>,
+    },
     /// Make virtual keys
     Key {
         #[command(subcommand)]
@@ -68,6 +81,7 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
         Some(Command::Check { schema: Some(which), .. }) => check::schema(&which),
         Some(Command::Check { config: Some(config), .. }) => check::run(&config),
         Some(Command::Check { .. }) => Err("--config or --schema is needed".into()),
+        Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod key;
+mod levels;
 mod serve;
 
 pub use cli::{Cli, run};

@@ -12,21 +12,21 @@ use serde_json::{Value, json};
 use serde_saphyr::{Location, Spanned};
 use sha2::{Digest, Sha256};
 use sluice_policies::{PolicyError, PolicySet};
-use sluice_providers::{ADAPTERS, Target, adapter, catalog::Catalog};
+use sluice_providers::{ADAPTERS, adapter};
 
-use super::model::{Config, Identity, Limits, ModelRoute, Provider, TargetRoute, Telemetry, Timeouts};
+use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
 use super::values;
 
 /// Collects errors and what the fingerprint covers.
 pub(super) struct Compiler {
     file: String,
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     pub(super) errors: Vec<PolicyError>,
     hash: Sha256,
 }
 
-type Providers = IndexMap<String, Arc<Provider>>;
+pub(super) type Providers = IndexMap<String, Arc<Provider>>;
 
 impl Compiler {
     pub(super) fn new(file: &str, dir: &Path) -> Self {
@@ -66,7 +66,8 @@ impl Compiler {
         }
         let limits = self.limits(&raw.limits);
         let providers = self.providers(&raw.providers);
-        let models = self.models(raw, &providers);
+        let models = self.models(raw, &providers, &policies);
+        let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {
@@ -87,6 +88,7 @@ impl Compiler {
             policies,
             identity,
             telemetry,
+            redis,
             redacted: Value::Null,
             sources,
             fingerprint: self.hash.finalize().into(),
@@ -96,7 +98,7 @@ impl Compiler {
     }
 
     /// The value of an optional field, or the error where it stands and the default.
-    fn field<T>(
+    pub(super) fn field<T>(
         &mut self,
         raw: Option<&Spanned<String>>,
         path: &str,
@@ -145,6 +147,12 @@ impl Compiler {
                 .max_connections
                 .as_ref()
                 .map_or(20_000, |value| usize::try_from(value.value.max(1)).unwrap_or(1)),
+            queue_comments: self.field(
+                raw.queue_comments.as_ref(),
+                "limits.queue_comments",
+                seconds(15),
+                values::duration,
+            ),
             count_off_thread_above: above,
         }
     }
@@ -226,7 +234,7 @@ impl Compiler {
         })
     }
 
-    fn resolved(&mut self, raw: &Spanned<String>, path: &str) -> Option<String> {
+    pub(super) fn resolved(&mut self, raw: &Spanned<String>, path: &str) -> Option<String> {
         match values::resolve(&raw.value, &self.dir) {
             Ok(text) => {
                 self.fingerprint(&text);
@@ -237,35 +245,6 @@ impl Compiler {
                 None
             }
         }
-    }
-
-    fn models(&mut self, raw: &RawConfig, providers: &Providers) -> IndexMap<String, Arc<ModelRoute>> {
-        let mut models = IndexMap::new();
-        let catalog = match Catalog::builtin() {
-            Ok(catalog) => catalog,
-            Err(error) => {
-                self.error(None, "models", error.to_string());
-                return models;
-            }
-        };
-        if raw.models.is_empty() {
-            self.error(None, "models", "there must be at least one".to_owned());
-        }
-        for (name, targets) in &raw.models {
-            let path = format!("models.{name}");
-            if targets.value.is_empty() {
-                self.error(Some(&targets.referenced), &path, "it has no targets; write [provider/model]".to_owned());
-            }
-            let mut routes = Vec::new();
-            for (index, text) in targets.value.iter().enumerate() {
-                match target(&text.value, raw, providers, &catalog) {
-                    Ok(route) => routes.extend(route),
-                    Err(message) => self.error(Some(&text.referenced), &format!("{path}[{index}]"), message),
-                }
-            }
-            models.insert(name.clone(), Arc::new(ModelRoute { name: Arc::from(name.as_str()), targets: routes }));
-        }
-        models
     }
 
     fn user_header(&mut self, raw: Option<&Spanned<String>>) -> Option<HeaderName> {
@@ -294,7 +273,7 @@ fn positive_size(text: &str) -> Result<usize, String> {
     values::size(text).and_then(|size| if size == 0 { Err("it must be more than 0".to_owned()) } else { Ok(size) })
 }
 
-fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     let time = values::duration(text)?;
     if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) }
 }
@@ -310,32 +289,6 @@ fn base_url(text: &str) -> Result<String, String> {
         return Err("a URL must not carry a password; use api_key or headers".to_owned());
     }
     Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// `Ok(None)`: the provider is written but broken, which is reported where it stands.
-fn target(
-    text: &str,
-    raw: &RawConfig,
-    providers: &Providers,
-    catalog: &Catalog,
-) -> Result<Option<TargetRoute>, String> {
-    let named = text.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty());
-    let Some((name, model)) = named else {
-        return Err(format!("`{text}` is not a target; write provider/model"));
-    };
-    let Some(provider) = providers.get(name) else {
-        if raw.providers.contains_key(name) {
-            return Ok(None);
-        }
-        let known = raw.providers.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(format!("unknown provider `{name}`; there is {known}"));
-    };
-    Ok(Some(TargetRoute {
-        provider: Arc::clone(provider),
-        target: Target { model: model.to_owned() },
-        model: catalog.model(&provider.kind, model),
-        label: Arc::from(text),
-    }))
 }
 
 /// What `/config` shows: everything but secrets. Header values may be secrets: only names.
@@ -357,7 +310,12 @@ fn redacted(config: &Config) -> Value {
     let models: serde_json::Map<String, Value> = config
         .models
         .values()
-        .map(|model| (model.name.to_string(), model.targets.iter().map(|target| &*target.label).collect()))
+        .map(|model| {
+            let targets: Vec<&str> = model.targets.iter().map(|target| &*target.label).collect();
+            let tokens = model.pool.rate.as_ref().map(|rate| rate.amount);
+            let shown = json!({"targets": targets, "concurrent": model.pool.slots, "tokens_per_minute": tokens});
+            (model.name.to_string(), shown)
+        })
         .collect();
     let mut keys: Vec<String> = config.policies.keys().map(|key| format!("{}/{}", key.tenant, key.name)).collect();
     keys.sort();
@@ -370,6 +328,9 @@ fn redacted(config: &Config) -> Value {
         "models": models,
         "keys": keys,
         "limits": limits,
+        "redis": config.redis.as_ref().map(|redis| json!({
+            "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len(),
+        })),
         "max_body": config.limits.max_body,
         "max_buffered": config.limits.max_buffered,
     })

@@ -5,7 +5,9 @@ mod compile;
 mod live;
 mod load;
 mod model;
+mod models;
 mod raw;
+mod redis;
 mod values;
 mod watch;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 use indexmap::IndexMap;
 use secrecy::SecretString;
-use sluice_policies::PolicySet;
+use sluice_policies::{PolicySet, Pool};
 use sluice_providers::{Adapter, Target, catalog};
 
 /// One snapshot. A request takes one and keeps it to its end.
@@ -32,6 +32,8 @@ pub struct Config {
     pub identity: Identity,
     /// Where traces go.
     pub telemetry: Telemetry,
+    /// The store that replicas share; `None` keeps limits in memory.
+    pub redis: Option<Redis>,
     /// All of this for `/config`, without secrets.
     pub redacted: serde_json::Value,
     /// Files and folders it was read from.
@@ -59,6 +61,8 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
+    /// Between comments on a stream that waits in the queue; zero is none.
+    pub queue_comments: Duration,
     /// Larger bodies are parsed and counted off the I/O threads.
     pub count_off_thread_above: usize,
 }
@@ -113,6 +117,8 @@ impl Default for Timeouts {
 pub struct ModelRoute {
     /// Its public name.
     pub name: Arc<str>,
+    /// Its capacity, and where it queues.
+    pub pool: Arc<Pool>,
     /// Where it may go, best first; at least one.
     pub targets: Vec<TargetRoute>,
 }
@@ -135,6 +141,40 @@ pub struct TargetRoute {
 pub struct Identity {
     /// A header that names the user; else the request's `user` field does.
     pub user_header: Option<HeaderName>,
+}
+
+/// The store that replicas share.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// One node, or several of a cluster or of sentinels. They hold passwords.
+    pub urls: Vec<SecretString>,
+    /// How they are one store.
+    pub mode: RedisMode,
+    /// User of the access control list.
+    pub username: Option<String>,
+    /// Password, if the URL has none.
+    pub password: Option<SecretString>,
+    /// PEM certificates to trust instead of the public ones.
+    pub ca: Option<Vec<u8>>,
+    /// First part of every key.
+    pub prefix: String,
+    /// Deadline of every call.
+    pub timeout: Duration,
+    /// After this long without a renewal, the leases of a replica that died are given back.
+    pub lease: Duration,
+    /// Share of a bucket that all replicas together may spend while the store is down, percent.
+    pub slice_percent: u8,
+}
+
+/// How the nodes of a shared store are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisMode {
+    /// There is one node.
+    Single,
+    /// A Redis Cluster.
+    Cluster,
+    /// Sentinels that know the master of this name.
+    Sentinel(String),
 }
 
 /// Where traces go.

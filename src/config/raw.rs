@@ -21,12 +21,16 @@ pub(super) struct RawConfig {
     /// Providers by a name of your choice.
     #[schemars(with = "BTreeMap<String, RawProvider>")]
     pub(super) providers: IndexMap<String, Spanned<RawProvider>>,
-    /// Public model names, each with its targets `provider/model`, best first.
-    #[schemars(with = "BTreeMap<String, Vec<String>>")]
-    pub(super) models: IndexMap<String, Spanned<Vec<Spanned<String>>>>,
+    /// Public model names, each with its targets `provider/model`, best first: a list, or the long
+    /// form with the capacity of the targets.
+    #[schemars(with = "BTreeMap<String, RawModel>")]
+    pub(super) models: IndexMap<String, Spanned<RawModel>>,
     /// Policy files: a file, a list of files, or a folder of `*.yaml`; relative to this file.
     #[schemars(with = "Option<RawPaths>")]
     pub(super) policies: Option<Spanned<RawPaths>>,
+    /// The Redis or Valkey (6.2 or later) that replicas share limits and queues through. Default:
+    /// none, limits are kept in memory. Changing it needs a restart.
+    pub(super) redis: Option<RawRedis>,
     /// Bounds of the public listener.
     #[serde(default)]
     pub(super) limits: RawLimits,
@@ -46,6 +50,76 @@ pub(super) enum RawPaths {
     One(String),
     /// Several.
     Many(Vec<String>),
+}
+
+/// A model's targets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "write a list [provider/model], or { targets: [...], concurrent: N, tokens_per_minute: N }"
+)]
+pub(super) enum RawModel {
+    /// Targets without a bound.
+    Targets(Vec<String>),
+    /// Targets with a capacity.
+    Long(RawLongModel),
+}
+
+/// A model with the capacity of its targets: what does not fit waits, by priority.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLongModel {
+    /// Targets `provider/model`, best first.
+    pub(super) targets: Vec<String>,
+    /// Requests at once. Default no bound.
+    pub(super) concurrent: Option<u32>,
+    /// Prompt and answer tokens per minute: `100k`. Default no bound.
+    #[schemars(with = "Option<String>")]
+    pub(super) tokens_per_minute: Option<RawCount>,
+}
+
+/// `60000` and `60k` are both fine.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawCount {
+    Number(u64),
+    Text(String),
+}
+
+/// The store that replicas share.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRedis {
+    /// `redis://host:6379/0`, or `rediss://` for TLS; a list for a cluster or sentinels. May use
+    /// `${VAR}` and `file:`. Never logged.
+    #[schemars(with = "RawPaths")]
+    pub(super) url: Spanned<RawPaths>,
+    /// `single`, `cluster` or `sentinel`. Default `single`.
+    #[schemars(with = "Option<String>")]
+    pub(super) mode: Option<Spanned<String>>,
+    /// The master's name, for `sentinel`.
+    pub(super) master: Option<String>,
+    /// User of the access control list. Default the URL's.
+    pub(super) username: Option<String>,
+    /// Password: `${VAR}` or `file:/path`. Default the URL's. Never logged.
+    #[schemars(with = "Option<String>")]
+    pub(super) password: Option<Spanned<String>>,
+    /// PEM file of the certificates to trust. Default the public ones.
+    #[schemars(with = "Option<String>")]
+    pub(super) ca: Option<Spanned<String>>,
+    /// First part of every key; gateways with the same one share limits. Default `sluice`.
+    #[schemars(with = "Option<String>")]
+    pub(super) prefix: Option<Spanned<String>>,
+    /// Deadline of every call. Default `20ms`.
+    #[schemars(with = "Option<String>")]
+    pub(super) timeout: Option<Spanned<String>>,
+    /// The leases of a replica that died come back after this long. Default `30s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) lease: Option<Spanned<String>>,
+    /// Share of each bucket, in percent, that all replicas together may spend while the store is
+    /// down. Default 25.
+    #[schemars(with = "Option<u8>")]
+    pub(super) slice_percent: Option<Spanned<u8>>,
 }
 
 /// A provider.
@@ -121,6 +195,10 @@ pub(super) struct RawLimits {
     /// Connections at once. Default 20000. Changing it needs a restart.
     #[schemars(with = "Option<u32>")]
     pub(super) max_connections: Option<Spanned<u32>>,
+    /// Between comments on a stream that waits in the queue, from the first such wait on; `0s` is
+    /// none. Default `15s`.
+    #[schemars(with = "Option<String>")]
+    pub(super) queue_comments: Option<Spanned<String>>,
     /// Larger bodies are parsed and counted off the I/O threads. Default `64KiB`.
     #[schemars(with = "Option<String>")]
     pub(super) count_off_thread_above: Option<Spanned<String>>,

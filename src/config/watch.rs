@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use secrecy::ExposeSecret;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
 use super::load::load;
-use super::model::Config;
+use super::model::{Config, Redis};
 
 /// Editors and config maps write in several steps: wait for the last.
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -112,5 +113,19 @@ fn fixed(now: &Config, next: &Config) -> Result<(), String> {
             return Err(format!("{name}: changing {before} to {after} needs a restart"));
         }
     }
+    if !same_redis(now.redis.as_ref(), next.redis.as_ref()) {
+        return Err("redis: changing it needs a restart".to_owned());
+    }
     Ok(())
+}
+
+fn same_redis(now: Option<&Redis>, next: Option<&Redis>) -> bool {
+    let (Some(now), Some(next)) = (now, next) else { return now.is_none() && next.is_none() };
+    let urls = |redis: &Redis| redis.urls.iter().map(|url| url.expose_secret().to_owned()).collect::<Vec<_>>();
+    let password = |redis: &Redis| redis.password.as_ref().map(|password| password.expose_secret().to_owned());
+    let rest = |redis: &Redis| {
+        let Redis { mode, username, ca, prefix, timeout, lease, slice_percent, .. } = redis.clone();
+        (mode, username, ca, prefix, timeout, lease, slice_percent)
+    };
+    urls(now) == urls(next) && password(now) == password(next) && rest(now) == rest(next)
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::attempt::{Failed, Landed, attempt};
 use super::relay::Relay;
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::pipeline::{Close, Flight, Gateway};
 
 /// An answer as a door sends it.
@@ -54,6 +54,9 @@ pub async fn run(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, E
         }
     }
     let mut error = last.unwrap_or_else(|| Error::internal("the model has no target"));
+    if let (StatusCode::TOO_MANY_REQUESTS, Retry::After(wait)) = (error.status, error.retry) {
+        flight.leave_alone(wait);
+    }
     error.headers.extend(flight.answer_headers());
     flight.close(&Close::Failed(&error));
     Err(error)

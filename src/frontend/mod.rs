@@ -6,6 +6,7 @@
 mod accept;
 mod body;
 mod idle;
+mod queued;
 mod respond;
 mod service;
 

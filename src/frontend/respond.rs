@@ -2,18 +2,22 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::idle::Active;
+use super::queued::Queued;
 use crate::drive::{Answer, Payload, Relay};
 use crate::error::{Error, Retry};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const LIMIT: HeaderName = HeaderName::from_static("x-sluice-limit");
+/// SDKs do not sleep longer than this, and would retry too early.
+const WORTH_WAITING: Duration = Duration::from_mins(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A response body: known bytes, or a relayed stream. Dropping it is the client leaving.
@@ -26,6 +30,7 @@ pub(super) struct Outgoing {
 enum Kind {
     Whole(Option<Bytes>),
     Stream(Box<Relay>),
+    Queued(Box<Queued>),
 }
 
 impl Body for Outgoing {
@@ -36,6 +41,7 @@ impl Body for Outgoing {
         match &mut self.get_mut().kind {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Stream(relay) => relay.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Queued(queued) => queued.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -46,7 +52,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_) | Kind::Queued(_) => SizeHint::default(),
         }
     }
 }
@@ -61,6 +67,16 @@ pub(super) fn answer(answer: Answer, request_id: &str, active: Active) -> Respon
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
     put(response.headers_mut(), REQUEST_ID, request_id);
+    response
+}
+
+/// The response of a stream that still waits in the queue.
+pub(super) fn waits(queued: Queued, request_id: &str, active: Active) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing { kind: Kind::Queued(Box::new(queued)), _active: active });
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    put(headers, REQUEST_ID, request_id);
     response
 }
 
@@ -82,6 +98,7 @@ pub(super) fn error(error: &Error, version: Version, request_id: &str, active: A
             let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             put(headers, header::RETRY_AFTER, &millis.div_ceil(1000).to_string());
             put(headers, RETRY_AFTER_MS, &millis.to_string());
+            put(headers, SHOULD_RETRY, if wait <= WORTH_WAITING { "true" } else { "false" });
         }
         Retry::Never => put(headers, SHOULD_RETRY, "false"),
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
@@ -13,11 +13,12 @@ use sluice_providers::Endpoint;
 
 use super::body;
 use super::idle::Active;
+use super::queued::{Coming, Queued};
 use super::respond::{self, Outgoing};
 use crate::config::Config;
 use crate::drive::{self, Answer};
 use crate::error::Error;
-use crate::pipeline::{Gateway, Recorder, RequestHead, identify};
+use crate::pipeline::{Gateway, Recorder, RequestHead, Waiting, identify};
 
 /// What a method and a path ask for.
 enum Route {
@@ -66,36 +67,52 @@ pub(super) async fn handle(
     let mut recorder = Recorder::start(&gateway, route.name(), &parts.headers);
     let request_id = Arc::clone(recorder.request_id());
     let config = gateway.live.snapshot();
-    let outcome = match route {
-        Route::Call(endpoint) => call(&gateway, config, endpoint, &parts.headers, incoming, recorder).await,
-        other => {
-            let result = catalog(&config, &other, &parts);
-            match &result {
-                Ok(_) => recorder.succeed(StatusCode::OK),
-                Err(error) => recorder.fail(error),
+    let version = parts.version;
+    let Route::Call(endpoint) = route else {
+        let result = catalog(&config, &route, &parts);
+        return Ok(match result {
+            Ok(body) => {
+                recorder.succeed(StatusCode::OK);
+                respond::json(StatusCode::OK, body, &request_id, active)
             }
-            return Ok(match result {
-                Ok(body) => respond::json(StatusCode::OK, body, &request_id, active),
-                Err(error) => respond::error(&error, parts.version, &request_id, active),
-            });
-        }
+            Err(error) => {
+                recorder.fail(&error);
+                respond::error(&error, version, &request_id, active)
+            }
+        });
+    };
+    let (waiting, comments) = (Arc::new(Waiting::default()), config.limits.queue_comments);
+    let asked = Asked { endpoint, headers: parts.headers, incoming, waiting: Arc::clone(&waiting) };
+    let answer = call(gateway, config, asked, recorder);
+    // Boxed, so that an answer that is long in coming can go on as the body of the response.
+    let mut answer: Coming = Box::pin(answer);
+    let outcome = tokio::select! {
+        outcome = &mut answer => outcome,
+        () = waiting.long() => return Ok(respond::waits(Queued::new(answer, waiting, comments), &request_id, active)),
     };
     Ok(match outcome {
         Ok(answer) => respond::answer(answer, &request_id, active),
-        Err(error) => respond::error(&error, parts.version, &request_id, active),
+        Err(error) => respond::error(&error, version, &request_id, active),
     })
 }
 
-async fn call(
-    gateway: &Arc<Gateway>,
-    config: Arc<Config>,
+/// A call whose body has not been read.
+struct Asked {
     endpoint: Endpoint,
-    headers: &http::HeaderMap,
+    headers: HeaderMap,
     incoming: Incoming,
+    waiting: Arc<Waiting>,
+}
+
+async fn call(
+    gateway: Arc<Gateway>,
+    config: Arc<Config>,
+    asked: Asked,
     mut recorder: Recorder,
 ) -> Result<Answer, Error> {
+    let Asked { endpoint, headers, incoming, waiting } = asked;
     // The key is looked at before the body: strangers do not get to fill the buffers.
-    let key = match identify::key(headers, &config) {
+    let key = match identify::key(&headers, &config) {
         Ok(key) => Arc::clone(key),
         Err(error) => return Err(recorder.refuse(error)),
     };
@@ -104,9 +121,9 @@ async fn call(
         Ok(body) => body,
         Err(error) => return Err(recorder.refuse(error)),
     };
-    let head = RequestHead { endpoint, headers, key };
+    let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
     let flight = gateway.open(config, head, body, held, recorder).await?;
-    drive::run(gateway, flight).await
+    drive::run(&gateway, flight).await
 }
 
 /// `GET /v1/models` and `/v1/models/{id}`: the models this key may use.

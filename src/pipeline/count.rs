@@ -22,6 +22,8 @@ pub(super) struct Counted {
     pub(super) method: Method,
     /// Price of both at the dearest target, micro-dollars.
     pub(super) cost_micros: u64,
+    /// Of that, the prompt's.
+    pub(super) input_cost_micros: u64,
 }
 
 impl Counted {
@@ -48,10 +50,15 @@ pub(super) async fn run(
     };
     fits(plan, input, method)?;
     let output_bound = output_bound(call, &model, who.key.default_output).saturating_mul(prompts);
-    let bound = Usage { input, output: output_bound, ..Usage::default() };
-    let costs = plan.targets().iter().filter_map(|target| target.model.prices.as_ref());
-    let cost_micros = costs.map(|prices| prices.cost_micros(&bound)).max().unwrap_or(0);
-    Ok(Counted { input, output_bound, method, cost_micros })
+    let cost_micros = dearest(plan, &Usage { input, output: output_bound, ..Usage::default() });
+    let input_cost_micros = dearest(plan, &Usage { input, ..Usage::default() });
+    Ok(Counted { input, output_bound, method, cost_micros, input_cost_micros })
+}
+
+/// The price at the dearest target, micro-dollars.
+fn dearest(plan: &Plan, usage: &Usage) -> u64 {
+    let prices = plan.targets().iter().filter_map(|target| target.model.prices.as_ref());
+    prices.map(|prices| prices.cost_micros(usage)).max().unwrap_or(0)
 }
 
 /// The smaller of what the client asked for (or the policy's default) and what the model can do.

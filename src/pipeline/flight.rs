@@ -4,12 +4,14 @@
 //! flight that is dropped is a client that left, and settles as one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use sluice_providers::{
     Call, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
 };
+use tokio_util::task::TaskTracker;
 
 use super::admit::Admitted;
 use super::count::Counted;
@@ -21,6 +23,10 @@ use super::settle::{self, Output};
 use crate::budget::Held;
 use crate::config::{Config, TargetRoute, Timeouts};
 use crate::error::Error;
+use crate::state::Store;
+
+/// A provider that asks for more is asked again after this.
+const LONGEST_HOLD: Duration = Duration::from_mins(10);
 
 /// What `Gateway::open` hands to a flight.
 pub(super) struct Opened {
@@ -62,6 +68,8 @@ pub struct Flight {
     dialled: bool,
     usage: Option<Usage>,
     held: Option<Held>,
+    store: Arc<dyn Store>,
+    tasks: TaskTracker,
 }
 
 impl Flight {
@@ -82,6 +90,8 @@ impl Flight {
             dialled: false,
             usage: None,
             held: Some(held),
+            store: Arc::clone(&gateway.store),
+            tasks: gateway.tasks.clone(),
         }
     }
 
@@ -137,6 +147,18 @@ impl Flight {
     pub fn attempt_failed(&mut self, kind: &str) {
         self.dialled = false;
         self.recorder.attempt_failed(kind);
+    }
+
+    /// The last target's provider asked to be left alone: requests of this model wait in the queue
+    /// meanwhile instead of burning attempts.
+    pub fn leave_alone(&self, wait: Duration) {
+        let (store, pool) = (Arc::clone(&self.store), Arc::clone(self.plan.pool()));
+        let wait = wait.min(LONGEST_HOLD);
+        self.tasks.spawn(async move {
+            if let Err(error) = store.hold(&pool.name, wait).await {
+                tracing::warn!(model = %pool.name, %error, "the pool could not be held");
+            }
+        });
     }
 
     /// What a provider's error status means.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
 use sha2::{Digest, Sha256};
-use sluice_policies::{Key, Subject};
+use sluice_policies::{Class, Key, Subject};
 use sluice_providers::Call;
 use subtle::ConstantTimeEq;
 
@@ -22,13 +22,19 @@ pub struct Identity {
     /// The end user the client named, if it did.
     pub user: Option<String>,
     /// The priority class, never better than the key's.
-    pub class: Arc<str>,
+    pub class: Arc<Class>,
 }
 
 impl Identity {
     /// The identity as policies match it, for one model.
     pub fn subject<'a>(&'a self, model: &'a str) -> Subject<'a> {
-        Subject { tenant: &self.key.tenant, key: &self.key.name, user: self.user.as_deref(), class: &self.class, model }
+        Subject {
+            tenant: &self.key.tenant,
+            key: &self.key.name,
+            user: self.user.as_deref(),
+            class: &self.class.name,
+            model,
+        }
     }
 }
 
@@ -70,7 +76,7 @@ pub(super) fn run(key: Arc<Key>, headers: &HeaderMap, call: &Call, config: &Conf
         Some(value) => value.to_str().ok().map(str::to_owned),
         None => call.user.clone(),
     };
-    Ok(Identity { class: Arc::clone(&class.name), user: user.filter(|user| !user.is_empty()), key })
+    Ok(Identity { class: Arc::clone(class), user: user.filter(|user| !user.is_empty()), key })
 }
 
 fn bad_priority(why: &str) -> Error {

@@ -9,14 +9,18 @@ mod count;
 mod flight;
 mod headers;
 pub mod identify;
+mod lease;
 mod offload;
 mod open;
 mod parse;
 mod record;
+mod refuse;
 mod route;
 mod settle;
+mod waiting;
 
 pub use flight::{Close, Flight};
 pub use offload::Offload;
 pub use open::{Gateway, RequestHead};
 pub use record::{Recorder, Sinks};
+pub use waiting::Waiting;

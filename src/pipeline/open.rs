@@ -9,9 +9,11 @@ use sluice_policies::Key;
 use sluice_providers::Endpoint;
 use tokio_util::task::TaskTracker;
 
+use super::admit::Terms;
 use super::flight::{Flight, Opened};
 use super::offload::Offload;
 use super::record::{Recorder, Sinks};
+use super::waiting::Waiting;
 use super::{admit, count, identify, parse, route};
 use crate::budget::{Budget, Held};
 use crate::config::{Config, Live};
@@ -48,6 +50,8 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
     /// The key that `identify::key` found, before the body was read.
     pub key: Arc<Key>,
+    /// Told when the request waits in the queue.
+    pub waiting: &'a Waiting,
 }
 
 impl Gateway {
@@ -84,7 +88,8 @@ impl Gateway {
         let counted = count::run(self, &call, &plan, &who, heavy).await?;
         recorder.counted(&counted, begun);
         let begun = Instant::now();
-        let admitted = admit::run(self, &config, &who, &plan, &counted).await;
+        let terms = Terms { config: &config, headers: head.headers, waiting: head.waiting, streams: call.stream };
+        let admitted = admit::run(self, &terms, &who, &plan, &counted).await;
         recorder.admitted(&admitted, begun);
         let admitted = admitted?;
         Ok(Opened { call, plan, counted, admitted, config })

@@ -1,7 +1,7 @@
 //! Phase `record`: every exit of every request passes here once, whatever happened.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sluice_providers::{Call, Field, Usage};
@@ -21,6 +21,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-sluice-target");
 const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
+pub(super) const QUEUED: HeaderName = HeaderName::from_static("x-sluice-queue-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-sluice-overhead-us");
 /// The status that nginx made known for a client that left before its answer.
 const CLIENT_CLOSED: u16 = 499;
@@ -112,7 +113,7 @@ impl Recorder {
     pub(super) fn identified(&mut self, who: &Identity, call: &Call) {
         self.record.key = Some(Arc::clone(&who.key.name));
         self.record.tenant = Some(Arc::clone(&who.key.tenant));
-        self.record.class = Some(Arc::clone(&who.class));
+        self.record.class = Some(Arc::clone(&who.class.name));
         self.record.user =
             who.user.as_deref().map(|user| if like_a_key(user) { "[redacted]" } else { user }.to_owned());
         self.record.stream = call.stream;
@@ -144,6 +145,7 @@ impl Recorder {
         let metrics = &self.sinks.metrics;
         match decision {
             Ok(admitted) => {
+                self.record.queued = admitted.queued;
                 metrics.admission("all", "granted");
                 admitted.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
             }
@@ -203,7 +205,11 @@ impl Recorder {
             }
         }
         headers.insert(ATTEMPTS, HeaderValue::from(record.attempts));
+        if let Some(queued) = record.queued {
+            headers.insert(QUEUED, millis(queued));
+        }
         if let Some(overhead) = record.overhead {
+            let overhead = overhead.saturating_sub(record.admit);
             let micros = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX);
             headers.insert(OVERHEAD, HeaderValue::from(micros));
         }
@@ -232,6 +238,11 @@ impl Drop for Recorder {
         self.sinks.access.log(&self.record);
         self.trace.finish(&self.record);
     }
+}
+
+/// Whole milliseconds as a header.
+pub(super) fn millis(time: Duration) -> HeaderValue {
+    HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Ids end up in logs and headers: short, visible characters only, and no key by mistake.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sluice_policies::Pool;
 use sluice_providers::Call;
 
 use super::identify::Identity;
@@ -18,6 +19,11 @@ impl Plan {
     /// The public name of the model.
     pub(super) fn model(&self) -> &Arc<str> {
         &self.route.name
+    }
+
+    /// Where it queues.
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.route.pool
     }
 
     /// The ordered targets.

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::record::{Record, TOKEN_KINDS};
+use super::store_metrics::StoreMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
 pub const METRICS: [(&str, &str); 21] = [
@@ -81,10 +82,10 @@ struct Reload {
 
 /// Buckets from `first` seconds on, each `factor` wider.
 #[derive(Clone)]
-struct Buckets {
-    first: f64,
-    factor: f64,
-    count: u16,
+pub(super) struct Buckets {
+    pub(super) first: f64,
+    pub(super) factor: f64,
+    pub(super) count: u16,
 }
 
 impl MetricConstructor<Histogram> for Buckets {
@@ -97,7 +98,7 @@ type Times = Family<Route, Histogram, Buckets>;
 
 /// All metrics of the process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<Inner>, StoreMetrics);
 
 struct Inner {
     registry: Registry,
@@ -160,7 +161,13 @@ impl Metrics {
             resident: Gauge::default(),
         };
         inner.register();
-        Self(Arc::new(inner))
+        let store = StoreMetrics::register(&mut inner.registry);
+        Self(Arc::new(inner), store)
+    }
+
+    /// Those of queues and of the store.
+    pub fn store(&self) -> &StoreMetrics {
+        &self.1
     }
 
     /// One request that has ended.

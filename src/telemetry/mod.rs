@@ -7,9 +7,11 @@ mod access_log;
 pub mod logging;
 mod metrics;
 mod record;
+mod store_metrics;
 mod trace;
 
 pub use access_log::AccessLog;
 pub use metrics::{METRICS, Metrics};
 pub use record::{Outcome, Record};
+pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};

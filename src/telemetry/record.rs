@@ -84,7 +84,9 @@ pub struct Record {
     pub cost_micros: u64,
     /// Waiting for a lease.
     pub admit: Duration,
-    /// From the start to the first dial: what the gateway itself cost.
+    /// Waiting in the queue, of that; `None` if it did not have to.
+    pub queued: Option<Duration>,
+    /// From the start to the first dial, `admit` included.
     pub overhead: Option<Duration>,
     /// From the first dial to the first content.
     pub first_token: Option<Duration>,
@@ -129,6 +131,7 @@ impl Record {
             usage_reported: false,
             cost_micros: 0,
             admit: Duration::ZERO,
+            queued: None,
             overhead: None,
             first_token: None,
             duration: Duration::ZERO,

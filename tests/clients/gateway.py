@@ -164,7 +164,8 @@ class Gateway(Process):
     """A gateway with one tenant, and so one set of limits, per key."""
 
     def __init__(self, folder, mock, tenants, limits=None, timeouts=None):
-        """`tenants`: {key name: {"limits": [...], "models": [...]}}; `limits`, `timeouts`: as in the config."""
+        """`tenants`: {key name: {"limits": [...], "models": [...], "queues": bool}}: what does not fit is
+        refused unless the tenant queues; `limits`, `timeouts`: as in the config."""
         self.port, self.admin_port = free_port(), free_port()
         self.keys = {name: Key(name) for name in tenants}
         self.provider_key = Key("provider")
@@ -175,6 +176,9 @@ class Gateway(Process):
             if "models" in tenant:
                 key["models"] = tenant["models"]
             policy = {"tenant": f"{name}-tenant", "keys": [key], "limits": tenant.get("limits", [])}
+            if not tenant.get("queues", False):
+                key["class"] = "refused"
+                policy["classes"] = {"refused": {"rank": 1, "max_wait": "0s"}}
             # JSON is YAML too.
             (policies / f"{name}.yaml").write_text(json.dumps(policy))
         provider = {"kind": "openai", "base_url": f"{mock.url}/v1", "api_key": "${MOCK_API_KEY}"}

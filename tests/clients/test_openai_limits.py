@@ -15,6 +15,7 @@ TENANTS = {
     "spent": {"limits": ["2 requests/day per key"]},
     "alone": {"limits": ["1 concurrent per key"]},
     "cancel": {"limits": ["1M tokens/day per key"]},
+    "queue": {"limits": ["60 requests/min per key burst 1"], "queues": True},
 }
 
 
@@ -43,6 +44,28 @@ def test_the_package_waits_as_told_and_succeeds(connect):
         retried += client.chat.completions.with_raw_response.create(model="fast", messages=HELLO).retries_taken
     assert retried >= 2
     assert time.monotonic() - began > 2.5
+
+
+def test_what_does_not_fit_waits_and_the_package_does_not_notice(connect):
+    client = connect("queue", max_retries=0)
+    chat(client)
+    raw = client.chat.completions.with_raw_response.create(model="fast", messages=HELLO)
+    assert 100 < int(raw.headers["x-sluice-queue-ms"]) <= 1500
+    assert raw.parse().choices
+
+
+def test_a_client_with_less_patience_than_the_wait_is_refused_at_once(connect):
+    client = connect("queue", max_retries=0)
+    chat(client)
+    began = time.monotonic()
+    for impatient in [{"timeout": 1.2}, {"extra_headers": {"x-sluice-deadline-ms": "20"}}]:
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.chat.completions.create(model="fast", messages=HELLO, **impatient)
+        assert caught.value.response.headers["x-should-retry"] == "true"
+        assert "60 requests/min" in caught.value.response.headers["x-sluice-limit"]
+    assert time.monotonic() - began < 0.6
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model="fast", messages=HELLO, extra_headers={"x-sluice-deadline-ms": "soon"})
 
 
 def test_tokens_are_limited_before_they_are_spent(connect, mock):

@@ -29,7 +29,11 @@ pub(crate) fn policy(limits: &[&str]) -> String {
     let digest: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
     let limits: String = limits.iter().map(|limit| format!("  - {limit}\n")).collect();
     let limits = if limits.is_empty() { String::new() } else { format!("limits:\n{limits}") };
-    format!("tenant: acme\nkeys:\n  - {{ name: web, key: \"sha256:{digest}\" }}\n{limits}")
+    // What does not fit is refused: tests of the queue bring their own classes.
+    format!(
+        "tenant: acme\nkeys:\n  - {{ name: web, key: \"sha256:{digest}\" }}\n\
+         classes:\n  standard: {{ rank: 1, max_wait: 0s }}\n{limits}"
+    )
 }
 
 impl Gate {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::limit::{Matcher, Mode, Scope, Unit, Window};
+use crate::limit::{Matcher, Mode, OnStoreDown, Scope, Unit, Window};
 
 fn limit(amount: u64, kind: Kind) -> Limit {
     Limit {
@@ -17,6 +17,7 @@ fn limit(amount: u64, kind: Kind) -> Limit {
         scope: Scope::Key,
         mode: Mode::Enforce,
         matcher: Matcher::default(),
+        on_store_down: OnStoreDown::Slice,
     }
 }
 

@@ -1,0 +1,137 @@
+//! A request's wait in the queue: how long it may take, and what doors and metrics see of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName};
+use sluice_policies::Class;
+use tokio::sync::Notify;
+
+use crate::error::Error;
+use crate::telemetry::{StoreMetrics, WaitEnd};
+
+const DEADLINE: HeaderName = HeaderName::from_static("x-sluice-deadline-ms");
+/// Seconds after which OpenAI's and Anthropic's SDKs give up; Python and JavaScript spell it so.
+const SDK_TIMEOUTS: [HeaderName; 2] =
+    [HeaderName::from_static("x-stainless-read-timeout"), HeaderName::from_static("x-stainless-timeout")];
+/// Left of an SDK's timeout for the refusal to arrive before it gives up.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Shared with the door, which keeps the client's connection alive meanwhile.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    ahead: AtomicU32,
+    long: Notify,
+}
+
+impl Waiting {
+    /// How many are ahead, when last heard.
+    pub fn ahead(&self) -> u32 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when a stream has waited so long that the client should hear of it.
+    pub async fn long(&self) {
+        self.long.notified().await;
+    }
+
+    pub(super) fn at(&self, ahead: u32) {
+        self.ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    pub(super) fn takes_long(&self) {
+        self.long.notify_one();
+    }
+}
+
+/// The longest a request may wait: its class's `max_wait`, or less if the client says so or would
+/// give up before.
+pub(super) fn patience(headers: &HeaderMap, class: &Class) -> Result<Duration, Error> {
+    let mut patience = class.max_wait;
+    if let Some(value) = headers.get(&DEADLINE) {
+        let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let Some(millis) = millis else {
+            let message = "header x-sluice-deadline-ms: it must be a whole number of milliseconds";
+            let mut error = Error::invalid("invalid_deadline", message);
+            error.param = Some("x-sluice-deadline-ms".to_owned());
+            return Err(error);
+        };
+        patience = patience.min(Duration::from_millis(millis));
+    }
+    for value in SDK_TIMEOUTS.iter().filter_map(|name| headers.get(name)) {
+        let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
+        // An SDK without a timeout may send anything, and it is not the user's doing.
+        if let Some(timeout) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+            patience = patience.min(timeout.saturating_sub(MARGIN));
+        }
+    }
+    Ok(patience)
+}
+
+/// Counts a wait from its begin to its end, however it ends.
+pub(super) struct Wait {
+    metrics: StoreMetrics,
+    model: Arc<str>,
+    class: Arc<str>,
+    begun: Instant,
+    how: WaitEnd,
+}
+
+impl Wait {
+    pub(super) fn begin(metrics: &StoreMetrics, model: &Arc<str>, class: &Arc<str>) -> Self {
+        metrics.wait_began(model, class);
+        Self {
+            metrics: metrics.clone(),
+            model: Arc::clone(model),
+            class: Arc::clone(class),
+            begun: Instant::now(),
+            how: WaitEnd::Left,
+        }
+    }
+
+    pub(super) fn end(mut self, how: WaitEnd) -> Duration {
+        self.how = how;
+        self.begun.elapsed()
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.metrics.wait_ended(&self.model, &self.class, self.how, self.begun.elapsed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn patience_of(pairs: &[(&'static str, &'static str)]) -> Result<Duration, Error> {
+        let class = Class {
+            name: Arc::from("standard"),
+            rank: 1,
+            weight: 1,
+            max_wait: Duration::from_secs(30),
+            max_depth: 1,
+            age_after: Duration::ZERO,
+            reserved: 0,
+        };
+        let header = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        patience(&pairs.iter().map(header).collect(), &class)
+    }
+
+    #[test]
+    fn the_shortest_patience_counts() {
+        let seconds = |pairs: &[(&'static str, &'static str)]| patience_of(pairs).unwrap().as_secs_f64();
+        assert!((seconds(&[]) - 30.0).abs() < 1e-9);
+        assert!((seconds(&[("x-sluice-deadline-ms", "1500")]) - 1.5).abs() < 1e-9);
+        assert!((seconds(&[("x-sluice-deadline-ms", "99999999")]) - 30.0).abs() < 1e-9);
+        assert!((seconds(&[("x-stainless-read-timeout", "5.0")]) - 4.0).abs() < 1e-9);
+        assert!((seconds(&[("x-stainless-read-timeout", "NaN"), ("x-stainless-timeout", "600")]) - 30.0).abs() < 1e-9);
+        assert!(seconds(&[("x-stainless-timeout", "0.5")]) < 1e-9);
+        assert!(patience_of(&[("x-sluice-deadline-ms", "soon")]).is_err());
+    }
+}
