@@ -13,7 +13,7 @@ use crate::budget::Budget;
 use crate::config::{self, Config, Live};
 use crate::frontend::{self, Acceptor};
 use crate::pipeline::{Gateway, Offload, Sinks};
-use crate::state::MemoryStore;
+use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
 use crate::upstream::Upstreams;
@@ -103,6 +103,14 @@ impl App {
     }
 }
 
+/// The store that the config asks for.
+fn store(config: &Config, metrics: &Metrics) -> Result<Arc<dyn Store>, StartError> {
+    Ok(match &config.redis {
+        Some(redis) => Arc::new(SharedStore::new(redis, metrics.store())?),
+        None => Arc::new(MemoryStore::new()),
+    })
+}
+
 fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
     let metrics = Metrics::new();
     let tracing = Tracing::start(
@@ -110,13 +118,14 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         &config.telemetry.service_name,
         config.telemetry.sample_percent,
     );
+    let store = store(&config, &metrics)?;
     let access = AccessLog::stdout(metrics.clone())?;
     let sinks = Arc::new(Sinks::new(metrics, access, tracing));
     let counter = Arc::new(Counter::new(MEMO_ENTRIES));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let gateway = Arc::new(Gateway {
         live: Arc::new(Live::new(config)),
-        store: Arc::new(MemoryStore::new()),
+        store,
         counter,
         upstreams: Upstreams::default(),
         budget: Budget::default(),

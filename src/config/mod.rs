@@ -13,5 +13,5 @@ mod watch;
 
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
-pub use model::{Config, Identity, Limits, ModelRoute, Provider, TargetRoute, Telemetry, Timeouts};
+pub use model::{Config, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, TargetRoute, Telemetry, Timeouts};
 pub use watch::watch;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use self::books::{Books, Decision};
+pub(in crate::state) use self::bucket::Bucket;
 use super::alarms::Alarms;
 use super::{Ask, Entry, LeaseId, Levels, Place, Store, StoreError};
 
@@ -59,6 +60,29 @@ impl MemoryStore {
     /// Looks whether time has made room in a pool.
     pub fn look(&self, pool: &str) {
         self.with(|books, now| books.dispatch(pool, now));
+    }
+}
+
+/// For an engine that uses this one while its own store is gone.
+impl MemoryStore {
+    /// The bucket a scope begins with, if there is none yet.
+    pub(in crate::state) fn preset(&self, scope: &str, bucket: impl FnOnce(UnixMillis) -> Bucket) {
+        self.with(|books, now| {
+            books.levels.entry(scope.to_owned()).or_insert_with(|| bucket(now));
+        });
+    }
+
+    /// Whether a lease is open.
+    pub(in crate::state) fn holds(&self, lease: LeaseId) -> bool {
+        self.books.lock().leases.contains_key(&lease)
+    }
+
+    /// Forgets all levels and wakes everybody who waits. Open leases stay open.
+    pub(in crate::state) fn renew(&self) {
+        self.with(|books, _| {
+            books.levels.clear();
+            books.waiters.values_mut().for_each(|waiter| drop(waiter.wake.take()));
+        });
     }
 }
 

@@ -94,11 +94,15 @@ impl Books {
             self.grant(ask, now);
             return Some(Decision::Granted(self.granted(ask, now)));
         }
-        if wait.is_zero() || waiting < ask.class.max_depth {
+        if wait.is_zero() {
             return None;
         }
-        let Verdict { mut refusal, .. } = self.verdict(ask, now);
-        refusal.cause = Cause::QueueFull;
+        let Verdict { mut refusal, least } = self.verdict(ask, now);
+        if waiting >= ask.class.max_depth {
+            refusal.cause = Cause::QueueFull;
+        } else if least.is_some_and(|least| least <= wait) {
+            return None;
+        }
         Some(Decision::Denied(refusal))
     }
 
@@ -163,6 +167,7 @@ impl Books {
         if let Some(state) = self.pools.get_mut(&lease.pool) {
             state.give_back(&lease.class);
         }
+        pools.sort();
         for pool in &pools {
             self.dispatch(pool, now);
         }

@@ -8,7 +8,7 @@ use sluice_policies::{Pool, Queue, UnixMillis};
 
 use super::books::{Books, Fit, Waiter};
 use super::bucket::Asker;
-use crate::state::{Ask, LeaseId, PoolRow};
+use crate::state::{Ask, Charge, LeaseId, PoolRow};
 
 /// Waiters looked at in one go; what is left is looked at a moment later.
 const LOOKS: usize = 64;
@@ -17,6 +17,8 @@ const BACK: usize = 32;
 const UNBLOCK: usize = 4;
 /// A waiter for a slot of its own limit is woken by whoever frees one; this is for safety.
 const SLOT_RETRY: Duration = Duration::from_secs(1);
+/// Who stands behind others for a bucket is looked at when they are gone; this is for safety.
+const PATIENCE: u64 = 30_000;
 
 /// One pool.
 pub(super) struct PoolState {
@@ -134,26 +136,48 @@ impl Books {
             // Nobody listens: the waiter has left and will say so.
             wake.send(()).unwrap_or_default();
         }
+        self.follow_up(ask, now);
     }
 
-    /// Sets a waiter aside until the last of its limits should have room.
+    /// Sets a waiter aside until the last of its limits should have room. Only the first few for a
+    /// bucket are woken by time: the others wait for them.
     fn set_aside(&mut self, ask: &Arc<Ask>, asker: Asker, short: &[(usize, Option<Duration>)], now: UnixMillis) {
-        let wait = short.iter().map(|(_, after)| after.unwrap_or(SLOT_RETRY)).max().unwrap_or(SLOT_RETRY);
-        let at = now + millis(wait).max(1);
-        let Some(waiter) = self.waiters.get_mut(&asker.id) else { return };
-        waiter.aside = Some(at);
+        let Some(waiter) = self.waiters.get(&asker.id) else { return };
         let turn = waiter.turn.clone();
         let (rank, finish) = turn.precedence();
-        for (index, _) in short {
-            if let Some(bucket) = ask.charges.get(*index).and_then(|charge| self.levels.get_mut(&charge.scope)) {
+        let wait = short.iter().map(|(_, after)| after.unwrap_or(SLOT_RETRY)).max().unwrap_or(SLOT_RETRY);
+        let fits = now + millis(wait).max(1);
+        let charges: Vec<&Charge> = short.iter().filter_map(|(index, _)| ask.charges.get(*index)).collect();
+        let mut top = true;
+        for charge in &charges {
+            if let Some(bucket) = self.levels.get_mut(&charge.scope) {
                 bucket.blocked.insert((rank, finish, asker.id));
-                bucket.claim(asker, at, now);
+                top &= bucket.blocked.iter().take(UNBLOCK).any(|(.., id)| *id == asker.id);
             }
+        }
+        for charge in charges.iter().filter(|_| top) {
+            if let Some(bucket) = self.levels.get_mut(&charge.scope) {
+                bucket.claim(asker, fits, now);
+            }
+        }
+        let at = if top { fits } else { now + PATIENCE };
+        if let Some(waiter) = self.waiters.get_mut(&asker.id) {
+            waiter.aside = Some(at);
         }
         if let Some(state) = self.pools.get_mut(&ask.pool.name) {
             state.queue.set_aside(asker.id, &turn);
             state.aside.insert((at, asker.id));
         }
+    }
+
+    /// Those who stood behind a waiter that is gone have their turn.
+    fn follow_up(&mut self, ask: &Ask, now: UnixMillis) {
+        let mut pools = Vec::new();
+        for charge in &ask.charges {
+            self.unblock(&charge.scope, &mut pools);
+        }
+        pools.retain(|pool| *pool != ask.pool.name);
+        self.alarms.extend(pools.into_iter().map(|pool| (pool, now)));
     }
 
     /// Puts waiters back whose time has come.
@@ -166,7 +190,8 @@ impl Books {
         }
     }
 
-    /// Puts the first few waiters for a bucket back, because something was given back to it.
+    /// Puts the first few waiters for a bucket back, because something was given back to it or the
+    /// one before them is gone.
     pub(super) fn unblock(&mut self, scope: &str, pools: &mut Vec<Arc<str>>) {
         let Some(bucket) = self.levels.get(scope) else { return };
         let first: Vec<LeaseId> = bucket.blocked.iter().take(UNBLOCK).map(|(.., id)| *id).collect();
@@ -201,6 +226,7 @@ impl Books {
         if let Some(state) = self.pools.get_mut(&waiter.ask.pool.name) {
             state.queue.leave(id, &waiter.turn);
         }
+        self.follow_up(&waiter.ask, now);
         // It may have been what the others of the line waited behind.
         self.dispatch(&waiter.ask.pool.name, now);
     }

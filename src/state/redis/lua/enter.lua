@@ -1,0 +1,65 @@
+-- Reserves, queues or refuses: Store::enter. ARGV: epoch, moment after which it must not run, wait
+-- in ms, lease time in ms, the ask. Idempotent by the ask's id.
+-- Returns { what, now, alarms, ahead, held_until, slot, levels, windows of the lease }.
+
+if epoch ~= ARGV[1] then return { 'epoch', now, {}, 0, 0, 0, {}, epoch or '' } end
+if now > tonumber(ARGV[2]) then return { 'stale', now, {}, 0, 0, 0, {}, '' } end
+local wait, lease_ms, json = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local a = cjson.decode(json)
+local p = load_pool(a.p)
+local me = { id = a.i, rank = a.k, aged = false }
+local charges = charges_of(a)
+prefetch(charges)
+configure(p, a)
+
+local function answer(what, ahead, windows)
+  local alarms = flush()
+  return { what, now, alarms, ahead, p.hold, has_slot(p, a.c) and 1 or 0, seen(charges, me), windows }
+end
+
+-- The windows of a lease that is there, or nil.
+local function lease()
+  local raw = redis.call('HGET', LEASES, a.i)
+  return raw and string.match(raw, '^(%S*) ')
+end
+
+local function judge()
+  local least = math.max(p.hold - now, 0)
+  for _, c in ipairs(charges) do
+    if c[2] ~= CONCURRENT and c[8] == 0 then
+      local after = check(c, me)
+      if after == -1 then return false end
+      if after then least = math.max(least, after) end
+    end
+  end
+  return least <= wait
+end
+
+local windows = lease()
+if windows then return answer('granted', 0, windows) end
+local w = load_waiter(a.i)
+if not w then
+  if not has_ready(p) and p.hold <= now and has_slot(p, a.c) and not fit(a, me) then
+    return answer('granted', 0, table.concat(grant(p, a, json, lease_ms), ','))
+  end
+  local lane = p.lanes[a.c]
+  if wait > 0 and lane and lane.n >= a.d then return answer('full', 0, '') end
+  if wait > 0 and not judge() then return answer('denied', 0, '') end
+  w = push(p, a, json)
+  redis.call('ZADD', EXPIRY, text(now + lease_ms), a.i)
+end
+dispatch(a.p, lease_ms)
+windows = lease()
+if windows then
+  wakes = {}
+  return answer('granted', 0, windows)
+end
+if wait <= 0 or not judge() then
+  leave(a.i, lease_ms)
+  return answer('denied', 0, '')
+end
+local ahead = redis.call('ZCOUNT', ready_key(p, a.c), '-inf', '(' .. text(w.finish))
+for _, lane in pairs(p.lanes) do
+  if lane.k < a.k then ahead = ahead + lane.n end
+end
+return answer('queued', ahead, '')

@@ -1,0 +1,29 @@
+-- Agrees on an epoch, and brings back what the replicas know if the store has lost it. ARGV: the
+-- epoch to propose, lease time in ms, number of levels, levels { charge, value, window }, then
+-- pairs of windows and ask of open leases. Returns { what, now, alarms, the
+-- epoch, leases brought back }.
+
+local lease_ms, count, brought = tonumber(ARGV[2]), tonumber(ARGV[3]), 0
+for i = 4, 3 + count do
+  local c, v, at = unpack(cjson.decode(ARGV[i]))
+  local b = bucket(c)
+  -- The most that anybody knows of: levels of a window only grow, but for refunds.
+  if b.at == at and v > b.v then b.v, b.dirty = v, true end
+end
+for i = 4 + count, #ARGV, 2 do
+  local windows, json = ARGV[i], ARGV[i + 1]
+  local a = cjson.decode(json)
+  if redis.call('HSETNX', LEASES, a.i, windows .. ' ' .. json) == 1 then
+    redis.call('ZADD', EXPIRY, text(now + lease_ms), a.i)
+    local p = load_pool(a.p)
+    configure(p, a)
+    use(p, a.c, 1)
+    for _, c in ipairs(a.l) do
+      if c[2] == CONCURRENT then take(c, 1) end
+    end
+    brought = brought + 1
+  end
+end
+redis.call('SET', P .. 'epoch', ARGV[1], 'NX')
+local alarms = flush()
+return { 'ok', now, alarms, redis.call('GET', P .. 'epoch'), brought }

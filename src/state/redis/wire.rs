@@ -1,0 +1,194 @@
+//! What crosses the connection: asks as JSON, levels as words, replies as values.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value, from_redis_value};
+use serde::Serialize;
+use sluice_policies::{Kind, Level, Limit, Matcher, Mode, OnStoreDown, Scope, Unit, Window};
+
+use crate::state::{Ask, Charge};
+
+/// `{ scope, kind, amount, period_ms, burst, asked, unit, observe, sunk }`.
+#[derive(Serialize)]
+pub(super) struct WireCharge<'a>(&'a str, u8, u64, u64, u64, u64, u8, u8, u64);
+
+/// An ask; the letters are explained in lua/queue.lua.
+#[derive(Serialize)]
+struct WireAsk<'a> {
+    i: String,
+    p: &'a str,
+    n: i64,
+    s: &'a [(Arc<str>, u32)],
+    c: &'a str,
+    k: u32,
+    w: u32,
+    g: u64,
+    d: u32,
+    f: &'a str,
+    x: u64,
+    a: &'a str,
+    q: Rate<'a>,
+    l: Vec<WireCharge<'a>>,
+}
+
+/// The pool's charge; without one an empty list, because scripts cannot test for null.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Rate<'a> {
+    Some(WireCharge<'a>),
+    None([u8; 0]),
+}
+
+/// A charge as scripts read it, with `amount` asked.
+pub(super) fn charge(charge: &Charge, amount: u64) -> WireCharge<'_> {
+    let limit = &charge.limit;
+    let (kind, period, burst) = kind_of(limit);
+    let observe = u8::from(limit.mode == Mode::Observe);
+    WireCharge(&charge.scope, kind, limit.amount, period, burst, amount, unit_of(limit.unit), observe, charge.sunk)
+}
+
+/// A charge alone, as JSON.
+pub(super) fn charge_json(one: &Charge, amount: u64) -> String {
+    json(&charge(one, amount))
+}
+
+/// A level that is to be restored: `{ charge, value, window }`.
+pub(super) fn level_json(scope: &str, limit: &Arc<Limit>, level: Level) -> String {
+    let (value, at) = level.parts();
+    let one = Charge { limit: Arc::clone(limit), scope: scope.to_owned(), amount: 0, sunk: 0 };
+    json(&(charge(&one, 0), value, at))
+}
+
+/// An ask as scripts read it.
+pub(super) fn ask_json(ask: &Ask, replica: &str) -> String {
+    let wire = WireAsk {
+        i: ask.lease.to_string(),
+        p: &ask.pool.name,
+        n: ask.pool.slots.map_or(-1, i64::from),
+        s: &ask.pool.reserved,
+        c: &ask.class.name,
+        k: ask.class.rank,
+        w: ask.class.weight,
+        g: millis(ask.class.age_after),
+        d: ask.class.max_depth,
+        f: &ask.key,
+        x: ask.cost,
+        a: replica,
+        q: ask.pool_rate.as_ref().map_or(Rate::None([]), |rate| Rate::Some(charge(rate, rate.amount))),
+        l: ask.charges.iter().map(|one| charge(one, one.amount)).collect(),
+    };
+    json(&wire)
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Numbers and strings always serialise.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Whole milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn kind_of(limit: &Limit) -> (u8, u64, u64) {
+    match limit.kind {
+        Kind::Rate { period_ms, burst } => (0, period_ms, burst),
+        Kind::Budget(Window::Day) => (1, 0, 0),
+        Kind::Budget(Window::Month) => (2, 0, 0),
+        Kind::Concurrent => (3, 0, 0),
+    }
+}
+
+const UNITS: [Unit; 6] =
+    [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::TotalTokens, Unit::Cost, Unit::Concurrent];
+
+fn unit_of(unit: Unit) -> u8 {
+    UNITS.iter().zip(0..).find(|(known, _)| **known == unit).map_or(0, |(_, number)| number)
+}
+
+/// A stored level: `value at kind period burst unit amount observe`, and the limit it is of.
+pub(super) fn stored(scope: &str, raw: &str) -> Option<(Limit, Level)> {
+    let mut words = raw.split(' ');
+    let mut number = || words.next()?.parse::<i64>().ok();
+    let (value, at, kind, period) = (number()?, number()?, number()?, number()?);
+    let (burst, unit, amount, observe) = (number()?, number()?, number()?, number()?);
+    let positive = |number: i64| u64::try_from(number).ok();
+    let kind = match kind {
+        0 => Kind::Rate { period_ms: positive(period)?, burst: positive(burst)? },
+        1 => Kind::Budget(Window::Day),
+        2 => Kind::Budget(Window::Month),
+        _ => Kind::Concurrent,
+    };
+    let id = scope.split('|').next().unwrap_or(scope);
+    let limit = Limit {
+        id: Arc::from(id),
+        tenant: Arc::from(id.split('/').next().unwrap_or_default()),
+        unit: *UNITS.get(usize::try_from(unit).ok()?)?,
+        amount: positive(amount)?,
+        kind,
+        scope: Scope::Global,
+        mode: if observe == 1 { Mode::Observe } else { Mode::Enforce },
+        matcher: Matcher::default(),
+        on_store_down: OnStoreDown::Slice,
+    };
+    Some((limit, Level::from_parts(value, positive(at)?)))
+}
+
+/// What every script answers first: what became of it, the server's time, when to look again.
+pub(super) struct Reply {
+    pub(super) what: String,
+    pub(super) now: u64,
+    pub(super) alarms: Vec<(String, u64)>,
+    rest: Vec<Value>,
+}
+
+impl Reply {
+    /// The error says that the reply is not one of ours.
+    pub(super) fn parse(value: Value) -> Result<Self, String> {
+        let wrong = |error: redis::ParsingError| format!("unexpected reply: {error}");
+        let mut fields: Vec<Value> = from_redis_value(value).map_err(wrong)?;
+        if fields.len() < 3 {
+            return Err("unexpected reply: too short".to_owned());
+        }
+        let rest = fields.split_off(3);
+        let mut fields = fields.into_iter();
+        let mut next = || fields.next().unwrap_or(Value::Nil);
+        let what = from_redis_value(next()).map_err(wrong)?;
+        let now = from_redis_value(next()).map_err(wrong)?;
+        let alarms = from_redis_value(next()).map_err(wrong)?;
+        Ok(Self { what, now, alarms, rest })
+    }
+
+    /// A further field of the script's own.
+    pub(super) fn field<T: FromRedisValue + Default>(&mut self, index: usize) -> T {
+        let value = self.rest.get_mut(index).map(|value| std::mem::replace(value, Value::Nil));
+        value.and_then(|value| from_redis_value(value).ok()).unwrap_or_default()
+    }
+
+    /// The last field: of an `epoch` reply, the epoch that is in force.
+    pub(super) fn last(&mut self) -> String {
+        let last = self.rest.len().saturating_sub(1);
+        self.field(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_levels_come_back_with_their_limit() {
+        let (limit, level) = stored("t/100 tokens/min|key=a", "-5 17 0 60000 100 3 100 1").unwrap();
+        assert_eq!((&*limit.id, limit.unit, limit.mode), ("t/100 tokens/min", Unit::TotalTokens, Mode::Observe));
+        assert_eq!(limit.kind, Kind::Rate { period_ms: 60_000, burst: 100 });
+        assert_eq!(level.parts(), (-5, 17));
+        assert!(stored("x", "1 2 3").is_none());
+    }
+
+    #[test]
+    fn a_reply_that_is_none_of_ours_is_an_error() {
+        assert!(Reply::parse(Value::Okay).is_err());
+        assert!(Reply::parse(Value::Array(vec![Value::Int(1)])).is_err());
+    }
+}
