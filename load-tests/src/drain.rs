@@ -17,7 +17,6 @@ use crate::redis::Commands;
 use crate::report::{Bounds, Table, brief, progress};
 use crate::{Failure, usage};
 
-const GATEWAYS: usize = 2;
 /// Requests on one HTTP/2 connection; the gateway lets 1000 be open at once.
 const STREAMS: u64 = 500;
 /// Files of a gateway beside two for each slot.
@@ -34,7 +33,10 @@ pub(crate) struct Options {
     /// The gateway to measure
     #[arg(long, default_value = "target/release/sluice")]
     sluice: PathBuf,
-    /// Requests, all posted at once over two gateways; more than there are slots
+    /// Gateways that share the load
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    gateways: u16,
+    /// Requests, all posted at once; more than there are slots
     #[arg(long, default_value_t = 10_000)]
     waiters: u64,
     /// Slots of the pool
@@ -116,8 +118,8 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let class =
         format!("batch: {{ rank: 2, max_wait: 10m, max_depth: {} }}", options.waiters.saturating_mul(2).max(MIN_DEPTH));
     let policy = Policy { keys: &[(LOAD, "batch")], classes: &[&class], limits: &[] };
-    let fleet = Fleet::start(&options.sluice, GATEWAYS, &policy::models(Some(slots)), &policy).await?;
-    let clients = clients(&fleet, options.waiters)?;
+    let fleet = Fleet::start(&options.sluice, options.gateways, &policy::models(Some(slots)), &policy).await?;
+    let clients = clients(&fleet, options)?;
     progress(&format!("{} requests, {slots} slots of {} ms", options.waiters, options.service_ms));
     let before = fleet.redis.commands()?;
     let outcome = drain(&fleet, &clients, options).await?;
@@ -127,9 +129,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// One client for each connection, those of the gateways in turn.
-fn clients(fleet: &Fleet, waiters: u64) -> Result<Vec<Client>, Failure> {
+fn clients(fleet: &Fleet, options: &Options) -> Result<Vec<Client>, Failure> {
     let mut clients = Vec::new();
-    for _ in 0..waiters.div_ceil(STREAMS * GATEWAYS as u64) {
+    for _ in 0..options.waiters.div_ceil(STREAMS * u64::from(options.gateways)) {
         for gateway in &fleet.gateways {
             clients.push(Client::http2(gateway.server.addr, LOAD)?);
         }

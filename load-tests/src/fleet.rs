@@ -23,7 +23,7 @@ impl Fleet {
     /// Starts `gateways` gateways with the same policy, and with `models` in their config.
     pub(crate) async fn start(
         binary: &Path,
-        gateways: usize,
+        gateways: u16,
         models: &str,
         policy: &Policy<'_>,
     ) -> Result<Self, Failure> {

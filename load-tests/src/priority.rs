@@ -17,7 +17,6 @@ use crate::policy::{self, Policy};
 use crate::report::{Bounds, Table, brief, progress};
 use crate::{Failure, generate};
 
-const GATEWAYS: usize = 2;
 const SLOTS: u32 = 8;
 /// Clients of the class that is served last.
 const BATCH: u32 = 64;
@@ -43,6 +42,9 @@ pub(crate) struct Options {
     /// The gateway to measure
     #[arg(long, default_value = "target/release/sluice")]
     sluice: PathBuf,
+    /// Gateways that share the load
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    gateways: u16,
     /// Interactive requests per second while the pool can serve them
     #[arg(long, default_value_t = 4.0, value_parser = positive)]
     rate: f64,
@@ -97,7 +99,7 @@ async fn start(
     classes: &[&str],
 ) -> Result<(Fleet, [Vec<Client>; 2]), Failure> {
     let policy = Policy { keys: &keys, classes, limits: &[] };
-    let fleet = Fleet::start(&options.sluice, GATEWAYS, &policy::models(Some(SLOTS.into())), &policy).await?;
+    let fleet = Fleet::start(&options.sluice, options.gateways, &policy::models(Some(SLOTS.into())), &policy).await?;
     let [(one, _), (other, _)] = keys;
     let clients = [fleet.clients(one)?, fleet.clients(other)?];
     Ok((fleet, clients))

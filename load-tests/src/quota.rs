@@ -16,7 +16,6 @@ use crate::measure::float;
 use crate::policy::{self, LOAD, Policy};
 use crate::report::{Bounds, Table, brief, progress};
 
-const GATEWAYS: usize = 3;
 /// Tokens per minute, and the most that can be saved up.
 const LIMIT: u64 = 50_000;
 /// The share of a bucket that replicas may spend in all while they do not reach Redis.
@@ -38,7 +37,10 @@ pub(crate) struct Options {
     /// The gateway to measure
     #[arg(long, default_value = "target/release/sluice")]
     sluice: PathBuf,
-    /// Clients at once, spread over three gateways
+    /// Gateways that share the load
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..))]
+    gateways: u16,
+    /// Clients at once
     #[arg(long, default_value_t = 300)]
     clients: usize,
     /// Length of each of the three runs
@@ -168,7 +170,7 @@ async fn trial(options: &Options, fault: Fault) -> Result<Outcome, Failure> {
     let limit = format!("{}k tokens/min per tenant", LIMIT / 1000);
     let policy =
         Policy { keys: &[(LOAD, "standard")], classes: &["standard: { rank: 1, max_wait: 2s }"], limits: &[&limit] };
-    let mut fleet = Fleet::start(&options.sluice, GATEWAYS, &policy::models(None), &policy).await?;
+    let mut fleet = Fleet::start(&options.sluice, options.gateways, &policy::models(None), &policy).await?;
     let (time, begin) = (Duration::from_secs(options.seconds), Instant::now());
     let gateways = fleet.clients(LOAD)?;
     let mut clients = JoinSet::new();
