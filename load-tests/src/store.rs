@@ -64,7 +64,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         }
     }
     table(&subjects, options.rate).print()?;
-    subjects.iter().try_for_each(|subject| measure::check(&subject.server.name, samples(subject)))
+    check(&subjects)
 }
 
 /// Starts a gateway whose config has these lines more.
@@ -120,4 +120,12 @@ fn table([memory, redis]: &[Subject; 2], rate: f64) -> Table {
         }
     }
     table
+}
+
+fn check(subjects: &[Subject; 2]) -> Result<(), Failure> {
+    let [_, redis] = subjects;
+    if redis.runs.iter().any(|run| run.commands.all == 0) {
+        return Err("redis: the gateway gave Redis no commands".into());
+    }
+    subjects.iter().try_for_each(|subject| measure::check(&subject.server.name, samples(subject)))
 }
