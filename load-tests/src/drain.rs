@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Gateways that share the load
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     gateways: u16,
-    /// Requests, all posted at once; more than there are slots
+    /// Requests, all posted at once; more than twice the slots
     #[arg(long, default_value_t = 10_000)]
     waiters: u64,
     /// Slots of the pool
