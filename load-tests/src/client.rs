@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::process::KEY;
+use crate::policy::{self, MODEL};
 
 /// Words of the prompt: about what a short question with its instructions has.
 const PROMPT_WORDS: usize = 120;
@@ -31,25 +31,49 @@ struct Target {
     bearer: HeaderValue,
 }
 
+/// What a gateway said, with or without an answer of the model.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    /// How long the request waited for its turn.
+    pub(crate) queued: Duration,
+    /// Prompt and answer, as the usage says; 0 without one.
+    pub(crate) tokens: u64,
+}
+
 impl Client {
-    pub(crate) fn new(addr: SocketAddr) -> Result<Self, Failure> {
+    /// Calls as the client of this name, over as many connections as there are requests at once.
+    pub(crate) fn new(addr: SocketAddr, name: &str) -> Result<Self, Failure> {
+        Self::build(addr, name, false)
+    }
+
+    /// Sends all requests over one HTTP/2 connection.
+    pub(crate) fn http2(addr: SocketAddr, name: &str) -> Result<Self, Failure> {
+        Self::build(addr, name, true)
+    }
+
+    fn build(addr: SocketAddr, name: &str, http2: bool) -> Result<Self, Failure> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let http = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(usize::MAX).build(connector);
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        let http = builder.pool_max_idle_per_host(usize::MAX).http2_only(http2).build(connector);
         let target = Target {
             chat: format!("http://{addr}/v1/chat/completions").parse()?,
-            bearer: format!("Bearer {KEY}").parse()?,
+            bearer: format!("Bearer {}", policy::secret(name)).parse()?,
         };
         Ok(Self { http, target: Arc::new(target) })
     }
 
-    async fn send(&self, body: Bytes) -> Result<Incoming, Failure> {
+    async fn post(&self, body: Bytes) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.chat.clone();
         request.headers_mut().insert(AUTHORIZATION, self.target.bearer.clone());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let response = self.http.request(request).await?;
+        Ok(self.http.request(request).await?)
+    }
+
+    async fn send(&self, body: Bytes) -> Result<Incoming, Failure> {
+        let response = self.post(body).await?;
         if !response.status().is_success() {
             return Err(format!("status {}", response.status()).into());
         }
@@ -63,6 +87,24 @@ impl Client {
             frame?;
         }
         Ok(())
+    }
+
+    /// Sends and reads the reply, whatever its status.
+    pub(crate) async fn reply(&self, body: Bytes) -> Result<Reply, Failure> {
+        let response = self.post(body).await?;
+        let status = response.status();
+        let queued = response.headers().get("x-sluice-queue-ms").and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut reply = response.into_body();
+        let mut text = Vec::new();
+        while let Some(frame) = reply.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                text.extend_from_slice(&data);
+            }
+        }
+        let tokens =
+            serde_json::from_slice::<Value>(&text).ok().and_then(|body| body["usage"]["total_tokens"].as_u64());
+        let queued = Duration::try_from_secs_f64(queued.unwrap_or(0.0_f64) / 1000.0)?;
+        Ok(Reply { status, queued, tokens: tokens.unwrap_or(0) })
     }
 
     /// Sends and notes when each content chunk came. Fails unless the stream ends with `[DONE]`.
@@ -121,7 +163,34 @@ impl Events {
 pub(crate) fn ask(stream: bool, mock: &Value) -> Bytes {
     let prompt = "river ".repeat(PROMPT_WORDS);
     let messages = json!([{"role": "user", "content": prompt}]);
-    json!({"model": "gpt-4o-mini", "stream": stream, "messages": messages, "mock": mock}).to_string().into()
+    json!({"model": MODEL, "stream": stream, "messages": messages, "mock": mock}).to_string().into()
+}
+
+/// Tokens around the prompt of one user message: three for the message, one for its role, three
+/// for the answer's opening.
+const FRAME: u64 = 7;
+
+/// A chat request and what its answer will report.
+pub(crate) struct Question {
+    /// Words of the prompt, a token each.
+    pub(crate) words: u32,
+    /// The bound that the request states.
+    pub(crate) max_tokens: u64,
+    /// Tokens of the answer.
+    pub(crate) answer: u64,
+    /// How long the provider takes.
+    pub(crate) service: Duration,
+}
+
+impl Question {
+    pub(crate) fn body(&self) -> Bytes {
+        let Self { words, max_tokens, answer, service } = self;
+        let prompt = vec!["river"; *words as usize].join(" ");
+        let messages = json!([{"role": "user", "content": prompt}]);
+        let mock = json!({"head_ms": service.as_millis(), "tokens": 1,
+            "prompt_tokens": u64::from(*words) + FRAME, "completion_tokens": answer});
+        json!({"model": MODEL, "max_tokens": max_tokens, "messages": messages, "mock": mock}).to_string().into()
+    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub(crate) async fn closed(
 /// Sends the times at which requests are due, each when it is reached.
 ///
 /// A thread of its own: the runtime's timer is exact to a millisecond only.
-fn pace(rate: f64, time: Duration) -> mpsc::UnboundedReceiver<Instant> {
+pub(crate) fn pace(rate: f64, time: Duration) -> mpsc::UnboundedReceiver<Instant> {
     let (due, receiver) = mpsc::unbounded_channel();
     thread::spawn(move || {
         let begin = Instant::now();

@@ -1,10 +1,20 @@
 //! Measures the gateway under load, side by side with its provider alone.
 
 mod client;
+mod crowd;
+mod drain;
+mod fetch;
+mod fleet;
 mod generate;
+mod measure;
 mod overhead;
+mod policy;
+mod priority;
 mod process;
+mod quota;
+mod redis;
 mod report;
+mod store;
 mod usage;
 
 use std::error::Error;
@@ -29,6 +39,14 @@ struct Cli {
 enum Command {
     /// What the gateway adds to a request and to a stream, in time, CPU and memory.
     Overhead(overhead::Options),
+    /// Whether replicas together ever grant more tokens than a limit allows, whatever fails.
+    Quota(quota::Options),
+    /// Who is served first at a full pool, and whether keys of one class get the same.
+    Priority(priority::Options),
+    /// How busy a pool's slots are while a long queue drains into it.
+    Drain(drain::Options),
+    /// What sharing limits through Redis adds to keeping them in memory.
+    Store(store::Options),
     /// The provider; the measurements start it as a process of its own.
     #[command(hide = true)]
     Mock,
@@ -44,6 +62,10 @@ async fn mock() -> Result<(), Failure> {
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Overhead(options) => overhead::run(&options).await,
+        Command::Quota(options) => quota::run(&options).await,
+        Command::Priority(options) => priority::run(&options).await,
+        Command::Drain(options) => drain::run(&options).await,
+        Command::Store(options) => store::run(&options).await,
         Command::Mock => mock().await,
     };
     let Err(error) = done else { return ExitCode::SUCCESS };

@@ -7,16 +7,12 @@ use clap::Args;
 use serde_json::json;
 
 use crate::client::{Client, ask};
-use crate::generate::{self, Measured};
-use crate::process::{self, Server};
-use crate::report::{Table, progress};
-use crate::{Failure, usage};
+use crate::measure::{self, CONNECTIONS, Load, Sample, float, measure, positive};
+use crate::policy::{self, LOAD, Policy, ROOMY};
+use crate::process::{self, Server, Setup};
+use crate::report::{Table, brief, progress};
+use crate::{Failure, generate, usage};
 
-const CONNECTIONS: usize = 64;
-const CHUNKS: u64 = 50;
-const PACING: Duration = Duration::from_millis(10);
-/// Streams started per second while streams are timed: each lasts half a second.
-const STREAM_RATE: f64 = 40.0;
 /// Files besides those of the streams.
 const OTHER_FILES: u64 = 500;
 /// Between opening streams and reading the memory they take.
@@ -42,11 +38,6 @@ pub(crate) struct Options {
     quick: bool,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
-}
-
 /// One server and everything measured of it.
 struct Subject {
     server: Server,
@@ -63,32 +54,23 @@ struct Results {
     rss: Vec<u64>,
 }
 
-struct Sample {
-    measured: Measured,
-    cpu: Duration,
-}
-
 /// Runs every measurement and prints the table.
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let (time, streams) = if options.quick { (2, 500) } else { (options.seconds, options.streams) };
     let time = Duration::from_secs(time.max(1));
     let needed = 2 * streams as u64 + OTHER_FILES;
-    let allowed = usage::open_files()?;
-    if allowed < needed {
-        let hint = "raise it with `ulimit -n` or lower --streams";
-        return Err(format!("{streams} streams need {needed} open files, {allowed} are allowed: {hint}").into());
-    }
+    usage::need_files(needed, &format!("{streams} streams"), "--streams")?;
     let folder = tempfile::tempdir()?;
     let mut subjects = start(&options.sluice, folder.path()).await?;
     for subject in &mut subjects {
         let one = Duration::from_secs(1);
         progress(&format!("{}: warming up", subject.server.name));
-        measure(subject, one, Load::Most).await?;
+        measure(&subject.server, &subject.client, one, Load::Most).await?;
     }
     for load in [Load::Most, Load::Steady(options.rate), Load::Streams] {
         for subject in &mut subjects {
             progress(&format!("{}: {}", subject.server.name, load.name()));
-            let sample = measure(subject, time, load).await?;
+            let sample = measure(&subject.server, &subject.client, time, load).await?;
             let results = &mut subject.results;
             match load {
                 Load::Most => results.most = Some(sample),
@@ -109,46 +91,16 @@ async fn start(binary: &Path, folder: &Path) -> Result<Vec<Subject>, Failure> {
     let mock = process::mock(folder)?;
     let addr = mock.addr;
     progress(&format!("the mock provider listens on {addr}"));
-    let mut servers = vec![mock, process::sluice(binary, addr, folder).await?];
+    let policy = Policy { keys: &[(LOAD, "standard")], limits: ROOMY, ..Policy::default() }.text()?;
+    let setup = Setup { name: "sluice", config: &policy::models(None), policy: &policy };
+    let mut servers = vec![mock, process::sluice(binary, addr, folder, &setup).await?.server];
     match process::nginx(addr, folder).await? {
         Some(nginx) => servers.push(nginx),
         None => progress("nginx: skipped, not on PATH"),
     }
     let subject =
-        |server: Server| Ok(Subject { client: Client::new(server.addr)?, server, results: Results::default() });
+        |server: Server| Ok(Subject { client: Client::new(server.addr, LOAD)?, server, results: Results::default() });
     servers.into_iter().map(subject).collect()
-}
-
-#[derive(Clone, Copy)]
-enum Load {
-    Most,
-    Steady(f64),
-    Streams,
-}
-
-impl Load {
-    fn name(self) -> String {
-        match self {
-            Self::Most => format!("as fast as {CONNECTIONS} connections go"),
-            Self::Steady(rate) => format!("{rate} requests/s"),
-            Self::Streams => format!("{STREAM_RATE} streams/s of {CHUNKS} chunks"),
-        }
-    }
-}
-
-async fn measure(subject: &Subject, time: Duration, load: Load) -> Result<Sample, Failure> {
-    let client = &subject.client;
-    let whole = ask(false, &json!({}));
-    let before = subject.server.cpu()?;
-    let measured = match load {
-        Load::Most => generate::closed(client, &whole, CONNECTIONS, time).await?,
-        Load::Steady(rate) => generate::open(client, &whole, rate, time).await?,
-        Load::Streams => {
-            let stream = ask(true, &json!({"tokens": CHUNKS, "token_ms": PACING.as_millis()}));
-            generate::streams(client, &stream, STREAM_RATE, time, PACING).await?
-        }
-    };
-    Ok(Sample { measured, cpu: subject.server.cpu()?.saturating_sub(before) })
 }
 
 async fn memory(subject: &Subject, streams: usize) -> Result<Vec<u64>, Failure> {
@@ -177,7 +129,7 @@ enum Compare {
 fn table(subjects: &[Subject], rate: f64, streams: usize) -> Table {
     let mut header = vec!["metric".to_owned()];
     for subject in subjects {
-        header.push(subject.server.name.to_owned());
+        header.push(subject.server.name.clone());
         if header.len() > 2 {
             header.push("vs direct".to_owned());
         }
@@ -188,17 +140,23 @@ fn table(subjects: &[Subject], rate: f64, streams: usize) -> Table {
     let mut table = Table::new(header);
     let rows: [(String, Compare, Read); 14] = [
         (format!("most requests/s, {CONNECTIONS} connections"), Compare::Ratio, |results| {
-            per_second(results.most.as_ref())
+            Some(results.most.as_ref()?.per_second())
         }),
-        ("CPU at that, µs/request".to_owned(), Compare::Ratio, |results| cpu_each(results.most.as_ref())),
-        (format!("p50 at {rate} requests/s, µs"), Compare::Added, |results| time(results.steady.as_ref(), 50.0)),
-        (format!("p99 at {rate} requests/s, µs"), Compare::Added, |results| time(results.steady.as_ref(), 99.0)),
-        (format!("CPU at {rate} requests/s, µs/request"), Compare::Ratio, |results| cpu_each(results.steady.as_ref())),
-        ("first token p50, µs".to_owned(), Compare::Added, |results| time(results.streams.as_ref(), 50.0)),
-        ("first token p99, µs".to_owned(), Compare::Added, |results| time(results.streams.as_ref(), 99.0)),
-        ("chunk after its time p50, µs".to_owned(), Compare::Added, |results| chunk(results.streams.as_ref(), 50.0)),
-        ("chunk after its time p99, µs".to_owned(), Compare::Added, |results| chunk(results.streams.as_ref(), 99.0)),
-        ("CPU at 10 ms a chunk, µs/chunk".to_owned(), Compare::Ratio, |results| cpu_chunk(results.streams.as_ref())),
+        ("CPU at that, µs/request".to_owned(), Compare::Ratio, |results| results.most.as_ref()?.cpu_each()),
+        (format!("p50 at {rate} requests/s, µs"), Compare::Added, |results| Some(results.steady.as_ref()?.time(50.0))),
+        (format!("p99 at {rate} requests/s, µs"), Compare::Added, |results| Some(results.steady.as_ref()?.time(99.0))),
+        (format!("CPU at {rate} requests/s, µs/request"), Compare::Ratio, |results| {
+            results.steady.as_ref()?.cpu_each()
+        }),
+        ("first token p50, µs".to_owned(), Compare::Added, |results| Some(results.streams.as_ref()?.time(50.0))),
+        ("first token p99, µs".to_owned(), Compare::Added, |results| Some(results.streams.as_ref()?.time(99.0))),
+        ("chunk after its time p50, µs".to_owned(), Compare::Added, |results| {
+            Some(results.streams.as_ref()?.chunk(50.0))
+        }),
+        ("chunk after its time p99, µs".to_owned(), Compare::Added, |results| {
+            Some(results.streams.as_ref()?.chunk(99.0))
+        }),
+        ("CPU at 10 ms a chunk, µs/chunk".to_owned(), Compare::Ratio, |results| results.streams.as_ref()?.cpu_chunk()),
         ("memory without streams, MiB".to_owned(), Compare::Added, |results| mib(results, 0)),
         (format!("memory with {} streams, MiB", streams / 5), Compare::Added, |results| mib(results, 1)),
         (format!("memory with {streams} streams, MiB"), Compare::Added, |results| mib(results, 2)),
@@ -215,7 +173,7 @@ fn cells(subjects: &[Subject], name: String, compare: Compare, read: Read) -> Ve
     let direct = subjects.first().and_then(|subject| read(&subject.results));
     for (number, subject) in subjects.iter().enumerate() {
         let value = read(&subject.results);
-        cells.push(value.map_or_else(|| "-".to_owned(), number_text));
+        cells.push(value.map_or_else(|| "-".to_owned(), brief));
         if number > 0 {
             cells.push(match (direct, value, compare) {
                 (Some(direct), Some(value), Compare::Added) => format!("{:+.0}", value - direct),
@@ -230,62 +188,18 @@ fn cells(subjects: &[Subject], name: String, compare: Compare, read: Read) -> Ve
     cells
 }
 
-fn number_text(value: f64) -> String {
-    if value.fract() == 0.0 || value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and bytes far below 2^52")]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
-fn per_second(sample: Option<&Sample>) -> Option<f64> {
-    let measured = &sample?.measured;
-    Some(float(measured.times.len()) / measured.elapsed.as_secs_f64())
-}
-
-fn each(cpu: Duration, count: u64) -> Option<f64> {
-    (count > 0).then(|| cpu.as_secs_f64() * 1e6 / float(count))
-}
-
-fn cpu_each(sample: Option<&Sample>) -> Option<f64> {
-    let sample = sample?;
-    each(sample.cpu, sample.measured.times.len())
-}
-
-fn cpu_chunk(sample: Option<&Sample>) -> Option<f64> {
-    let sample = sample?;
-    each(sample.cpu, sample.measured.chunks.len())
-}
-
-fn time(sample: Option<&Sample>, percentile: f64) -> Option<f64> {
-    Some(float(sample?.measured.times.value_at_percentile(percentile)))
-}
-
-fn chunk(sample: Option<&Sample>, percentile: f64) -> Option<f64> {
-    Some(float(sample?.measured.chunks.value_at_percentile(percentile)))
-}
-
 fn mib(results: &Results, at: usize) -> Option<f64> {
     results.rss.get(at).map(|bytes| float(*bytes) / f64::from(1 << 20))
 }
 
-fn samples(results: &Results) -> impl Iterator<Item = &Sample> {
+fn samples(results: &Results) -> impl Iterator<Item = &Sample> + Clone {
     [&results.most, &results.steady, &results.streams].into_iter().flatten()
 }
 
 fn failed(results: &Results) -> f64 {
-    float(samples(results).map(|sample| sample.measured.failed).sum())
+    float(measure::failed(samples(results)))
 }
 
-/// Numbers of a run with failures mean little.
 fn check(subjects: &[Subject]) -> Result<(), Failure> {
-    for subject in subjects {
-        let error = samples(&subject.results).find_map(|sample| sample.measured.error.as_ref());
-        if let Some(error) = error {
-            let (name, count) = (subject.server.name, failed(&subject.results));
-            return Err(format!("{name}: {count} requests failed, the first with: {error}").into());
-        }
-    }
-    Ok(())
+    subjects.iter().try_for_each(|subject| measure::check(&subject.server.name, samples(&subject.results)))
 }

@@ -1,40 +1,47 @@
 //! The measured servers, each a process of its own, stopped when dropped.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use http::{Request, StatusCode};
-use http_body_util::Empty;
-use hyper_util::client::legacy;
-use hyper_util::rt::TokioExecutor;
-
 use crate::Failure;
+use crate::fetch::Page;
 use crate::usage;
-
-/// The key that the generated policy lists by its hash.
-pub(crate) const KEY: &str = "sk-sluice-load";
-const KEY_HASH: &str = "a4762eccc00e32ae10e9e68e9a172b9ec602e39ada7e00ca46f4257f5b53ac70";
 
 const START: Duration = Duration::from_secs(20);
 
 /// A running server.
 pub(crate) struct Server {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) addr: SocketAddr,
     child: Child,
     log: PathBuf,
 }
 
+/// A gateway and the address of its admin listener.
+pub(crate) struct Gateway {
+    pub(crate) server: Server,
+    pub(crate) admin: SocketAddr,
+}
+
+/// What a gateway is started with, beside its addresses and its provider.
+pub(crate) struct Setup<'a> {
+    /// Its name, and that of its files.
+    pub(crate) name: &'a str,
+    /// The rest of its config: the models, and the store if it is shared.
+    pub(crate) config: &'a str,
+    pub(crate) policy: &'a str,
+}
+
 impl Server {
-    fn spawn(name: &'static str, addr: SocketAddr, folder: &Path, command: &mut Command) -> Result<Self, Failure> {
+    pub(crate) fn spawn(name: &str, addr: SocketAddr, folder: &Path, command: &mut Command) -> Result<Self, Failure> {
         let log = folder.join(format!("{name}.log"));
         let child = command.stdin(Stdio::null()).stderr(File::create(&log)?).spawn();
         let child = child.map_err(|error| format!("{name} does not start: {error}"))?;
-        Ok(Self { name, addr, child, log })
+        Ok(Self { name: name.to_owned(), addr, child, log })
     }
 
     /// User and system CPU time so far.
@@ -47,27 +54,37 @@ impl Server {
         usage::rss(self.child.id())
     }
 
-    /// What it wrote to stderr.
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+    /// Ends it at once: it has no time to tidy up.
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
     }
 
-    /// Waits until `url` answers 200.
-    async fn ready(&mut self, url: &str) -> Result<(), Failure> {
-        let client: legacy::Client<_, Empty<&'static [u8]>> =
-            legacy::Client::builder(TokioExecutor::new()).build_http();
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), Failure> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "kill -s \"$0\" \"$1\"", name]).arg(self.child.id().to_string());
+        if shell.status()?.success() { Ok(()) } else { Err(format!("{}: cannot be sent {name}", self.name).into()) }
+    }
+
+    /// Waits until `check` says that it is ready.
+    pub(crate) async fn ready(&mut self, check: impl AsyncFn() -> bool) -> Result<(), Failure> {
         let begin = Instant::now();
         while begin.elapsed() < START {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("{} ended with {status}: {}", self.name, self.said()).into());
             }
-            let request = Request::get(url).body(Empty::new())?;
-            if client.request(request).await.is_ok_and(|response| response.status() == StatusCode::OK) {
+            if check().await {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Err(format!("{} is not ready after {START:?}: {}", self.name, self.said()).into())
+    }
+
+    /// What it wrote to stderr.
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
@@ -92,42 +109,40 @@ pub(crate) fn mock(folder: &Path) -> Result<Server, Failure> {
     Ok(server)
 }
 
-/// The gateway in front of `mock`, with limits that are counted and never reached.
-pub(crate) async fn sluice(binary: &Path, mock: SocketAddr, folder: &Path) -> Result<Server, Failure> {
+/// A gateway in front of `mock`.
+pub(crate) async fn sluice(
+    binary: &Path,
+    mock: SocketAddr,
+    folder: &Path,
+    setup: &Setup<'_>,
+) -> Result<Gateway, Failure> {
     if !binary.exists() {
         let build = "build it with `cargo build --release` or name another with --sluice";
         return Err(format!("{} does not exist: {build}", binary.display()).into());
     }
+    let Setup { name, config, policy } = setup;
     let (addr, admin) = (free_addr()?, free_addr()?);
+    fs::write(folder.join(format!("{name}-policy.yaml")), policy)?;
+    let file = folder.join(format!("{name}.yaml"));
     fs::write(
-        folder.join("policy.yaml"),
-        format!(
-            "tenant: load\nkeys:\n  - {{ name: load, key: \"sha256:{KEY_HASH}\" }}\nlimits:\n  \
-             - 5B tokens/min per key\n  - 1B requests/min per key\n  - 100k concurrent per key\n"
-        ),
-    )?;
-    let config = folder.join("sluice.yaml");
-    fs::write(
-        &config,
+        &file,
         format!(
             "listen: {addr}\nadmin: {admin}\nproviders:\n  mock: {{ kind: openai, base_url: \"http://{mock}/v1\" }}\n\
-             models:\n  gpt-4o-mini: [mock/gpt-4o-mini]\npolicies: policy.yaml\n"
+             policies: {name}-policy.yaml\n{config}"
         ),
     )?;
     let mut command = Command::new(binary);
     // The access log is written, to nowhere.
-    command.arg("serve").arg("--config").arg(&config).stdout(Stdio::null());
-    let mut server = Server::spawn("sluice", addr, folder, &mut command)?;
-    server.ready(&format!("http://{admin}/readyz")).await?;
-    Ok(server)
+    command.arg("serve").arg("--config").arg(&file).stdout(Stdio::null());
+    let mut server = Server::spawn(name, addr, folder, &mut command)?;
+    let page = Page::new(admin, "/readyz")?;
+    server.ready(async || page.is_there().await).await?;
+    Ok(Gateway { server, admin })
 }
 
 /// nginx as a plain proxy of `mock`; `None` when it is not installed.
 pub(crate) async fn nginx(mock: SocketAddr, folder: &Path) -> Result<Option<Server>, Failure> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let Some(binary) = std::env::split_paths(&path).map(|dir| dir.join("nginx")).find(|file| file.is_file()) else {
-        return Ok(None);
-    };
+    let Some(binary) = on_path("nginx") else { return Ok(None) };
     let addr = free_addr()?;
     let config = folder.join("nginx.conf");
     let place = folder.display();
@@ -147,8 +162,15 @@ pub(crate) async fn nginx(mock: SocketAddr, folder: &Path) -> Result<Option<Serv
     let mut command = Command::new(binary);
     command.arg("-p").arg(folder).arg("-c").arg(&config).stdout(Stdio::null());
     let mut server = Server::spawn("nginx", addr, folder, &mut command)?;
-    server.ready(&format!("http://{addr}/v1/models")).await?;
+    let page = Page::new(addr, "/v1/models")?;
+    server.ready(async || page.is_there().await).await?;
     Ok(Some(server))
+}
+
+/// Where a program is, if it is installed.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 fn any_port(port: u16) -> SocketAddr {
@@ -156,6 +178,6 @@ fn any_port(port: u16) -> SocketAddr {
 }
 
 /// Free now; another process may take it before it is used.
-fn free_addr() -> Result<SocketAddr, Failure> {
+pub(crate) fn free_addr() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind(any_port(0))?.local_addr()?)
 }

@@ -63,6 +63,30 @@ impl Table {
     }
 }
 
+/// A number as short as it may be read.
+pub(crate) fn brief(value: f64) -> String {
+    if value.fract() == 0.0 || value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+/// What a run must keep to; all that it broke is named at once.
+#[derive(Default)]
+pub(crate) struct Bounds {
+    broken: Vec<String>,
+}
+
+impl Bounds {
+    /// Notes `otherwise` unless `kept`.
+    pub(crate) fn check(&mut self, kept: bool, otherwise: impl FnOnce() -> String) {
+        if !kept {
+            self.broken.push(otherwise());
+        }
+    }
+
+    pub(crate) fn result(self) -> Result<(), Failure> {
+        if self.broken.is_empty() { Ok(()) } else { Err(self.broken.join("; ").into()) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +96,14 @@ mod tests {
         let mut table = Table::new(vec!["metric".into(), "direct".into()]);
         table.row(vec!["p50, µs".into(), "7".into()]);
         assert_eq!(table.text().unwrap(), "| metric  | direct |\n|---------|-------:|\n| p50, µs |      7 |\n");
+    }
+
+    #[test]
+    fn all_broken_bounds_are_named() {
+        let mut bounds = Bounds::default();
+        bounds.check(true, || "kept".into());
+        bounds.check(false, || "too slow".into());
+        bounds.check(false, || "too many".into());
+        assert_eq!(bounds.result().unwrap_err().to_string(), "too slow; too many");
     }
 }

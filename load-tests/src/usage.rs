@@ -26,8 +26,18 @@ pub(crate) fn rss(pid: u32) -> Result<u64, Failure> {
     Ok(bytes)
 }
 
+/// Fails if this process, or one that it starts, may not have so many files open.
+pub(crate) fn need_files(needed: u64, what: &str, option: &str) -> Result<(), Failure> {
+    let allowed = open_files()?;
+    if allowed < needed {
+        let hint = format!("raise it with `ulimit -n` or lower {option}");
+        return Err(format!("{what} need {needed} open files, {allowed} are allowed: {hint}").into());
+    }
+    Ok(())
+}
+
 /// How many files this process, and so those it starts, may have open.
-pub(crate) fn open_files() -> Result<u64, Failure> {
+fn open_files() -> Result<u64, Failure> {
     open_files_of(&fs::read_to_string("/proc/self/limits")?).ok_or_else(|| "unreadable /proc/self/limits".into())
 }
 

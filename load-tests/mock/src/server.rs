@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::behaviour::{Behaviour, Reset};
+use crate::inflight::InFlight;
 use crate::render::{self, Asked};
 use crate::stream::{Paced, Streams};
 
@@ -56,6 +57,7 @@ struct Shared {
     forgetful: bool,
     received: Mutex<VecDeque<Received>>,
     streams: Arc<Streams>,
+    in_flight: Arc<InFlight>,
     next_id: AtomicU64,
 }
 
@@ -105,6 +107,7 @@ impl Mock {
             forgetful: self.forgetful,
             received: Mutex::default(),
             streams: Arc::default(),
+            in_flight: Arc::default(),
             next_id: AtomicU64::new(1),
         });
         let stop = CancellationToken::new();
@@ -187,6 +190,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
             let all: Vec<Received> = shared.received.lock().iter().cloned().collect();
             return Ok(json_response(StatusCode::OK, &json!(all)));
         }
+        (&Method::GET, "/inflight") => return Ok(json_response(StatusCode::OK, &shared.in_flight.read())),
         (&Method::POST, "/mock/reset") => {
             shared.received.lock().clear();
             return Ok(json_response(StatusCode::OK, &json!({})));
@@ -196,17 +200,20 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     if !shared.forgetful {
         remember(shared, &parts, &body);
     }
-    match (&parts.method, path) {
-        (&Method::POST, "/v1/chat/completions") => generate(shared, &body, true).await,
-        (&Method::POST, "/v1/completions") => generate(shared, &body, false).await,
-        (&Method::POST, "/v1/embeddings") => generate_embeddings(shared, &body).await,
+    let flight = (parts.method == Method::POST).then(|| shared.in_flight.enter());
+    let mut response = match (&parts.method, path) {
+        (&Method::POST, "/v1/chat/completions") => generate(shared, &body, true).await?,
+        (&Method::POST, "/v1/completions") => generate(shared, &body, false).await?,
+        (&Method::POST, "/v1/embeddings") => generate_embeddings(shared, &body).await?,
         (&Method::GET, "/v1/models") => {
             let models = ["gpt-4o-mini", "gpt-4o"]
                 .map(|id| json!({"id": id, "object": "model", "created": 1, "owned_by": "mock"}));
-            Ok(json_response(StatusCode::OK, &json!({"object": "list", "data": models})))
+            json_response(StatusCode::OK, &json!({"object": "list", "data": models}))
         }
-        _ => Ok(json_response(StatusCode::NOT_FOUND, &render::error(404))),
-    }
+        _ => json_response(StatusCode::NOT_FOUND, &render::error(404)),
+    };
+    response.body_mut().flight = flight;
+    Ok(response)
 }
 
 fn remember(shared: &Shared, parts: &http::request::Parts, body: &Bytes) {

@@ -13,6 +13,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::behaviour::{Behaviour, Reset};
+use crate::inflight::Flight;
 use crate::render::Events;
 
 /// Counts of streams, shared with the handle.
@@ -39,6 +40,8 @@ pub(crate) struct Paced {
     /// When the last pause ended: pauses are counted from there, so that a stream keeps its pace.
     due: Instant,
     streams: Arc<Streams>,
+    /// The request, in flight until its answer is sent.
+    pub(crate) flight: Option<Flight>,
 }
 
 /// What is still to be planned, event by event: a stream of any length holds one.
@@ -57,7 +60,7 @@ impl Paced {
         }
         pause(&mut steps, behaviour.first_token_ms);
         let script = Some(Script { events, behaviour: behaviour.clone(), chunks: 0 });
-        Self { steps, script, timer: None, due: Instant::now(), streams }
+        Self { steps, script, timer: None, due: Instant::now(), streams, flight: None }
     }
 
     /// A body in one piece.
@@ -70,6 +73,7 @@ impl Paced {
             timer: None,
             due: Instant::now(),
             streams,
+            flight: None,
         }
     }
 

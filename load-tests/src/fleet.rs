@@ -1,0 +1,48 @@
+//! A provider, a Redis, and gateways that share both, in a folder of their own.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::Failure;
+use crate::client::Client;
+use crate::policy::Policy;
+use crate::process::{self, Gateway, Server, Setup};
+use crate::redis::Redis;
+
+/// All that a scenario needs; dropped, it is gone.
+pub(crate) struct Fleet {
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) redis: Redis,
+    pub(crate) mock: Server,
+    /// Last: the others write into it.
+    folder: TempDir,
+}
+
+impl Fleet {
+    /// Starts `gateways` gateways with the same policy, and with `models` in their config.
+    pub(crate) async fn start(
+        binary: &Path,
+        gateways: u16,
+        models: &str,
+        policy: &Policy<'_>,
+    ) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let redis = Redis::start(folder.path()).await?;
+        let mock = process::mock(folder.path())?;
+        let (config, policy) = (format!("{models}{}", redis.config()), policy.text()?);
+        let mut fleet = Self { gateways: Vec::new(), redis, mock, folder };
+        for number in 1..=gateways {
+            let name = format!("gateway-{number}");
+            let setup = Setup { name: &name, config: &config, policy: &policy };
+            let gateway = process::sluice(binary, fleet.mock.addr, fleet.folder.path(), &setup).await?;
+            fleet.gateways.push(gateway);
+        }
+        Ok(fleet)
+    }
+
+    /// A client of this name for each gateway.
+    pub(crate) fn clients(&self, name: &str) -> Result<Vec<Client>, Failure> {
+        self.gateways.iter().map(|gateway| Client::new(gateway.server.addr, name)).collect()
+    }
+}
