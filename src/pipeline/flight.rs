@@ -155,7 +155,7 @@ impl Flight {
         let (store, pool) = (Arc::clone(&self.store), Arc::clone(self.plan.pool()));
         let wait = wait.min(LONGEST_HOLD);
         self.tasks.spawn(async move {
-            if let Err(error) = store.hold(&pool.name, wait).await {
+            if let Err(error) = store.hold(&pool, wait).await {
                 tracing::warn!(model = %pool.name, %error, "the pool could not be held");
             }
         });

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use sluice_policies::{Demand, UnixMillis};
+use sluice_policies::{Demand, Pool, UnixMillis};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +112,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn hold(&self, pool: &str, time: Duration) -> Result<(), StoreError> {
+    async fn hold(&self, pool: &Arc<Pool>, time: Duration) -> Result<(), StoreError> {
         self.with(|books, now| books.hold(pool, time, now));
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use sluice_policies::{Demand, Kind, Mode, OnStoreDown};
+use sluice_policies::{Demand, Kind, Mode, OnStoreDown, Pool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -205,8 +205,8 @@ impl Store for SharedStore {
         Ok(())
     }
 
-    async fn hold(&self, pool: &str, time: Duration) -> Result<(), StoreError> {
-        if self.engine.hold(pool, time).await.is_err() {
+    async fn hold(&self, pool: &Arc<Pool>, time: Duration) -> Result<(), StoreError> {
+        if self.engine.hold(&pool.name, time).await.is_err() {
             self.slices.store().hold(pool, time).await?;
         }
         Ok(())

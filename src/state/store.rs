@@ -209,7 +209,7 @@ pub trait Store: Send + Sync {
     async fn settle(&self, lease: LeaseId, used: Demand) -> Result<(), StoreError>;
 
     /// Grants nothing from a pool for this long: its provider said so.
-    async fn hold(&self, pool: &str, time: Duration) -> Result<(), StoreError>;
+    async fn hold(&self, pool: &Arc<Pool>, time: Duration) -> Result<(), StoreError>;
 
     /// For `/levels`.
     async fn levels(&self) -> Result<Levels, StoreError>;

@@ -274,7 +274,7 @@ async fn the_rate_of_a_pool_is_taken_in_line(rig: Rig) {
 async fn a_pool_that_is_held_lets_nobody_in(rig: Rig) {
     let world = World::new(&[], Some(4));
     rig.granted(&world.ask("a", "standard", 1)).await;
-    rig.store.hold("m", Duration::from_millis(400)).await.unwrap();
+    rig.store.hold(&world.pool, Duration::from_millis(400)).await.unwrap();
     let refusal = rig.denied(&world.ask("a", "standard", 1), Duration::from_millis(50)).await;
     assert_eq!(limit_of(&refusal), "held");
     assert!(refusal.retry_after.unwrap() > Duration::from_millis(200), "{refusal:?}");

@@ -6,6 +6,14 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod world;

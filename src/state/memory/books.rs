@@ -66,7 +66,10 @@ pub(super) enum Fit {
 impl Books {
     pub(super) fn enter(&mut self, ask: &Arc<Ask>, wait: Duration, now: UnixMillis) -> Decision {
         self.sweep(now);
-        if !self.waiters.contains_key(&ask.lease) && !self.leases.contains_key(&ask.lease) {
+        if self.leases.contains_key(&ask.lease) {
+            return Decision::Granted(self.granted(ask, now));
+        }
+        if !self.waiters.contains_key(&ask.lease) {
             if let Some(decision) = self.at_once(ask, wait, now) {
                 return decision;
             }

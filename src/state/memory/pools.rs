@@ -239,10 +239,9 @@ impl Books {
         }
     }
 
-    pub(super) fn hold(&mut self, pool: &str, time: Duration, now: UnixMillis) {
-        if let Some(state) = self.pools.get_mut(pool) {
-            state.held_until = state.held_until.max(now + millis(time));
-        }
+    pub(super) fn hold(&mut self, pool: &Arc<Pool>, time: Duration, now: UnixMillis) {
+        let state = self.pool(pool);
+        state.held_until = state.held_until.max(now + millis(time));
     }
 }
 

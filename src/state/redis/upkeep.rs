@@ -254,7 +254,8 @@ impl Engine {
     /// Everything `/levels` shows.
     pub(in crate::state) async fn levels(&self) -> Result<Levels, String> {
         let mut levels = Levels { shared: Some(true), ..Levels::default() };
-        let mut cursor = "0".to_owned();
+        let (mut cursor, mut at) = ("0".to_owned(), 0);
+        let (mut found, mut found_pools) = (Vec::new(), Vec::new());
         for _ in 0..MOST_PAGES {
             let args = [String::new(), cursor];
             let value = self.link.call(&SHOW, &args).await?;
@@ -263,16 +264,22 @@ impl Engine {
             self.heard(now);
             for (scope, raw) in raw {
                 let Some((limit, level)) = stored(&scope, &raw) else { continue };
-                let view: View = level.view(&limit, now);
-                levels.limits.push(LevelRow { limit: Arc::new(limit), scope, view });
+                found.push((scope, limit, level));
             }
-            levels.pools.extend(pools.iter().filter_map(|(name, fields)| pool_row(name, fields, now)));
+            found_pools.extend(pools);
+            at = now;
             (levels.leases, levels.replicas) = (leases, replicas);
             cursor = next;
             if cursor == "0" {
                 break;
             }
         }
+        let rows = found.into_iter().map(|(scope, limit, level)| {
+            let view: View = level.view(&limit, at);
+            LevelRow { limit: Arc::new(limit), scope, view }
+        });
+        levels.limits.extend(rows);
+        levels.pools.extend(found_pools.iter().filter_map(|(name, fields)| pool_row(name, fields, at)));
         // A scan may meet a key twice.
         levels.limits.sort_by(|a, b| a.scope.cmp(&b.scope));
         levels.limits.dedup_by(|a, b| a.scope == b.scope);

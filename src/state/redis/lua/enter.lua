@@ -13,8 +13,11 @@ prefetch(charges)
 configure(p, a)
 
 local function answer(what, ahead, windows)
-  local alarms = flush()
-  return { what, now, alarms, ahead, p.hold, has_slot(p, a.c) and 1 or 0, seen(charges, me), windows }
+  local out = { what, now, {}, ahead, p.hold, has_slot(p, a.c) and 1 or 0, seen(charges, me), windows }
+  -- What is told is what was decided on: others may be let in when it leaves.
+  if what == 'denied' and load_waiter(a.i) then leave(a.i, lease_ms) end
+  out[3] = flush()
+  return out
 end
 
 -- The windows of a lease that is there, or nil.
@@ -54,10 +57,7 @@ if windows then
   wakes = {}
   return answer('granted', 0, windows)
 end
-if wait <= 0 or not judge() then
-  leave(a.i, lease_ms)
-  return answer('denied', 0, '')
-end
+if wait <= 0 or not judge() then return answer('denied', 0, '') end
 local ahead = redis.call('ZCOUNT', ready_key(p, a.c), '-inf', '(' .. text(w.finish))
 for _, lane in pairs(p.lanes) do
   if lane.k < a.k then ahead = ahead + lane.n end
