@@ -72,6 +72,14 @@ impl MemoryStore {
         });
     }
 
+    /// Takes note of a pool's new capacity, and lets in whom it has room for.
+    pub(in crate::state) fn resize(&self, pool: &Arc<Pool>) {
+        self.with(|books, now| {
+            books.pool(pool);
+            books.dispatch(&pool.name, now);
+        });
+    }
+
     /// Whether a lease is open.
     pub(in crate::state) fn holds(&self, lease: LeaseId) -> bool {
         self.books.lock().leases.contains_key(&lease)

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::redis::Engine;
-use super::slices::Slicer;
+use super::slices::{self, Slicer};
 use super::{Ask, Cause, Charge, Entry, LeaseId, Levels, Refusal, Seen, Store, StoreError};
 use crate::config::Redis;
 use crate::telemetry::StoreMetrics;
@@ -81,7 +81,8 @@ impl SharedStore {
         }
         let known = self.local.lock().get(&ask.lease).map(|local| Arc::clone(&local.sliced));
         let sliced = known.unwrap_or_else(|| {
-            let sliced = Arc::new(self.slices.ask(ask, self.engine.replicas(), |scope| self.engine.left(scope)));
+            let (replicas, in_use) = (self.engine.replicas(), self.engine.in_use(&ask.pool.name));
+            let sliced = Arc::new(self.slices.ask(ask, replicas, in_use, |scope| self.engine.left(scope)));
             let local = Local { ask: Arc::clone(ask), sliced: Arc::clone(&sliced) };
             self.local.lock().insert(ask.lease, local);
             sliced
@@ -199,8 +200,15 @@ impl Store for SharedStore {
 
     async fn settle(&self, lease: LeaseId, used: Demand) -> Result<(), StoreError> {
         let local = self.settle_local(lease, used).await?;
-        if !local || self.engine.has(lease) {
-            self.engine.settle(lease, used).await;
+        if local && !self.engine.has(lease) {
+            return Ok(());
+        }
+        let ended = self.engine.settle(lease, used).await;
+        if let Some(ask) = ended.filter(|ask| ask.pool.slots.is_some() && !self.engine.is_up()) {
+            // A slot of this replica's share is free.
+            let in_use = self.engine.in_use(&ask.pool.name);
+            let pool = slices::pool(&ask.pool, u64::from(self.engine.replicas()), in_use);
+            self.slices.store().resize(&Arc::new(pool));
         }
         Ok(())
     }

@@ -29,8 +29,9 @@ impl Slicer {
     }
 
     /// An ask against slices. `left` is what was left of a bucket when it was last heard of; a
-    /// bucket never heard of counts as full.
-    pub(super) fn ask(&self, ask: &Ask, replicas: u32, left: impl Fn(&str) -> Option<i64>) -> Ask {
+    /// bucket never heard of counts as full. `in_use` slots of the pool are this replica's leases
+    /// of before.
+    pub(super) fn ask(&self, ask: &Ask, replicas: u32, in_use: u32, left: impl Fn(&str) -> Option<i64>) -> Ask {
         let replicas = u64::from(replicas.max(1));
         let cut = |charge: &Charge| {
             let sliced =
@@ -46,12 +47,8 @@ impl Slicer {
         };
         let counts =
             |charge: &&Charge| charge.limit.mode == Mode::Enforce && charge.limit.on_store_down == OnStoreDown::Slice;
-        let pool = &ask.pool;
-        let one = u32::try_from(replicas).unwrap_or(u32::MAX);
-        let each = |slots: u32| (slots / one).max(1);
-        let reserved = pool.reserved.iter().map(|(class, count)| (Arc::clone(class), count / one)).collect();
         Ask {
-            pool: Arc::new(Pool { name: Arc::clone(&pool.name), slots: pool.slots.map(each), rate: None, reserved }),
+            pool: Arc::new(pool(&ask.pool, replicas, in_use)),
             pool_rate: ask.pool_rate.as_ref().map(cut),
             charges: ask.charges.iter().filter(counts).map(cut).collect(),
             ..ask.clone()
@@ -91,6 +88,14 @@ impl Slicer {
     }
 }
 
+/// This replica's share of a pool's slots, at least one, less those that are in use already.
+pub(super) fn pool(pool: &Pool, replicas: u64, in_use: u32) -> Pool {
+    let replicas = u32::try_from(replicas.max(1)).unwrap_or(u32::MAX);
+    let slots = pool.slots.map(|slots| (slots / replicas).max(1).saturating_sub(in_use));
+    let reserved = pool.reserved.iter().map(|(class, count)| (Arc::clone(class), count / replicas)).collect();
+    Pool { name: Arc::clone(&pool.name), slots, rate: None, reserved }
+}
+
 fn positive(units: i64) -> u64 {
     u64::try_from(units).unwrap_or(0)
 }
@@ -122,7 +127,7 @@ mod tests {
     async fn spend(slicer: &Slicer, limit: &str, replicas: u32, left: Option<i64>, each: u64) -> u64 {
         let mut spent = 0;
         for _ in 0..10_000 {
-            let sliced = Arc::new(slicer.ask(&ask(limit, each), replicas, |_| left));
+            let sliced = Arc::new(slicer.ask(&ask(limit, each), replicas, 0, |_| left));
             match slicer.store().enter(&sliced, Duration::ZERO).await.unwrap() {
                 Entry::Granted(_) => spent += each,
                 _ => break,

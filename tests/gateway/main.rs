@@ -13,7 +13,11 @@ mod faults;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod queue;
+#[cfg(test)]
 mod quota;
+#[cfg(test)]
+mod redis;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 macro_rules! on_every_engine {
     ($($name:ident),* $(,)?) => {
-        mod memory { $(#[tokio::test] async fn $name() { super::$name(crate::world::Rig::memory().await).await })* }
+        mod memory { $(#[tokio::test] async fn $name() { super::$name(crate::world::Rig::memory()).await })* }
         mod redis { $(#[tokio::test] async fn $name() { super::$name(crate::world::Rig::redis().await).await })* }
         mod cluster {
             /// One cluster for all: starting it takes longer than the tests.

@@ -31,7 +31,7 @@ impl Drop for Rig {
 }
 
 impl Rig {
-    pub(crate) async fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self::of(Arc::new(MemoryStore::new()), Vec::new())
     }
 

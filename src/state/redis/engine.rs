@@ -25,6 +25,8 @@ use crate::telemetry::StoreMetrics;
 
 /// A command that arrives later than its deadline and this must not run: it has been given up.
 const SLACK_MS: u64 = 30;
+/// Stands for that moment until the command is sent.
+const UNTIL: &str = "until";
 /// Settlements that wait for the store to come back.
 const MOST_UNSETTLED: usize = 100_000;
 /// A script that finds another epoch, or the clock another, is tried again.
@@ -57,6 +59,8 @@ pub(in crate::state) struct Engine {
 #[derive(Default)]
 pub(super) struct Books {
     pub(super) open: HashMap<LeaseId, Open>,
+    /// Open leases by pool.
+    in_use: HashMap<Arc<str>, u32>,
     pub(super) waiting: HashMap<LeaseId, Option<oneshot::Sender<()>>>,
     /// Leases whose end the store has not been told, or has not confirmed.
     pub(super) unsettled: VecDeque<(LeaseId, Demand)>,
@@ -67,6 +71,23 @@ pub(super) struct Books {
 pub(super) struct Open {
     pub(super) ask: Arc<Ask>,
     pub(super) windows: String,
+}
+
+impl Books {
+    fn opened(&mut self, ask: &Arc<Ask>, windows: String) {
+        let open = Open { ask: Arc::clone(ask), windows };
+        if self.open.insert(ask.lease, open).is_none() {
+            *self.in_use.entry(Arc::clone(&ask.pool.name)).or_default() += 1;
+        }
+    }
+
+    fn closed(&mut self, lease: LeaseId) -> Option<Arc<Ask>> {
+        let open = self.open.remove(&lease)?;
+        if let Some(count) = self.in_use.get_mut(&open.ask.pool.name) {
+            *count = count.saturating_sub(1);
+        }
+        Some(open.ask)
+    }
 }
 
 impl Engine {
@@ -140,10 +161,12 @@ impl Engine {
     pub(super) async fn run(&self, op: &Op, args: &[String]) -> Result<Reply, String> {
         for _ in 0..TRIES {
             let epoch = self.epoch.load_full();
-            let mut all: Vec<&str> = Vec::with_capacity(args.len() + 1);
-            all.push(&epoch);
-            all.extend(args.iter().map(String::as_str));
-            let mut reply = self.read(self.link.call(op, &all).await?)?;
+            let args = || {
+                let until = self.now() + millis(self.link.deadline()) + SLACK_MS;
+                let given = args.iter().map(|arg| if arg == UNTIL { until.to_string() } else { arg.clone() });
+                std::iter::once(epoch.to_string()).chain(given).collect::<Vec<String>>()
+            };
+            let mut reply = self.read(self.link.call(op, args).await?)?;
             if reply.what != "epoch" {
                 return Ok(reply);
             }
@@ -175,9 +198,8 @@ impl Engine {
 
     async fn try_enter(&self, ask: &Arc<Ask>, wait: Duration, json: &str) -> Result<Entry, String> {
         for _ in 0..TRIES {
-            let until = self.now() + millis(self.link.deadline()) + SLACK_MS;
             let wait = millis(wait).to_string();
-            let args = [until.to_string(), wait, millis(self.lease).to_string(), json.to_owned()];
+            let args = [UNTIL.to_owned(), wait, millis(self.lease).to_string(), json.to_owned()];
             // It must be known before the reply: a wake-up may be quicker.
             let (wake, woken) = oneshot::channel();
             self.books.lock().waiting.insert(ask.lease, Some(wake));
@@ -215,7 +237,7 @@ impl Engine {
                 (window == "-" && charge.limit.mode == Mode::Observe).then(|| Arc::clone(&charge.limit.id))
             };
             let observed = ask.all().zip(windows.split(',')).filter_map(observed).collect();
-            books.open.insert(ask.lease, Open { ask: Arc::clone(ask), windows });
+            books.opened(ask, windows);
             return Entry::Granted(Grant { seen, observed });
         }
         let held: u64 = reply.field(1);
@@ -237,16 +259,23 @@ impl Engine {
         Entry::Denied(refusal)
     }
 
-    /// Ends a lease or gives up a place; if the store does not hear it, it is told later.
-    pub(in crate::state) async fn settle(&self, lease: LeaseId, used: Demand) {
-        {
+    /// Ends a lease or gives up a place; if the store does not hear it, it is told later. Returns
+    /// what the lease was for.
+    pub(in crate::state) async fn settle(&self, lease: LeaseId, used: Demand) -> Option<Arc<Ask>> {
+        let ask = {
             let mut books = self.books.lock();
-            books.open.remove(&lease);
             books.waiting.remove(&lease);
-        }
+            books.closed(lease)
+        };
         if self.tell(lease, used).await.is_err() {
             self.owe(lease, used);
         }
+        ask
+    }
+
+    /// Slots of a pool that this replica's leases are in.
+    pub(in crate::state) fn in_use(&self, pool: &str) -> u32 {
+        self.books.lock().in_use.get(pool).copied().unwrap_or(0)
     }
 
     pub(super) async fn tell(&self, lease: LeaseId, used: Demand) -> Result<(), String> {

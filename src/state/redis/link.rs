@@ -8,13 +8,18 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::connect::Connection;
 use super::scripts::Op;
 use crate::telemetry::StoreMetrics;
 
+/// Calls under way at once. A burst waits here, where it costs nothing: in the server's queue it
+/// would miss its deadline and be taken for a fault. What makes room does not wait behind what
+/// needs it.
+const ASKING: usize = 24;
+const TELLING: usize = 16;
 /// So many calls in a row that miss their deadline open the breaker.
 const STRIKES: u32 = 3;
 
@@ -26,6 +31,8 @@ pub(super) struct Link {
     pub(super) lost: Notify,
     /// Why it was lost last, and when: one log line per change.
     down: Mutex<Option<(String, Instant)>>,
+    asking: Semaphore,
+    telling: Semaphore,
     deadline: Duration,
     /// The hash-tagged first part of every key.
     pub(super) prefix: String,
@@ -39,6 +46,8 @@ impl Link {
             strikes: AtomicU32::new(0),
             lost: Notify::new(),
             down: Mutex::new(Some(("not connected yet".to_owned(), Instant::now()))),
+            asking: Semaphore::new(ASKING),
+            telling: Semaphore::new(TELLING),
             deadline,
             prefix,
             metrics,
@@ -53,12 +62,18 @@ impl Link {
         self.current.load().is_some()
     }
 
-    /// Runs a script under the deadline. The error says why it could not be, or that the outcome is
+    /// Runs a script under the deadline, which begins when it is sent; `args` are made then. The error says why it could not be, or that the outcome is
     /// not known; whether it ran is for the caller to make sure of.
-    pub(super) async fn call(&self, op: &Op, args: &[impl AsRef<[u8]> + Sync]) -> Result<Value, String> {
+    pub(super) async fn call(&self, op: &Op, args: impl FnOnce() -> Vec<String>) -> Result<Value, String> {
+        let line = if op.asks { &self.asking } else { &self.telling };
+        if !self.is_up() {
+            return Err(self.reason());
+        }
+        let _turn = line.acquire().await.map_err(|error| error.to_string())?;
+        // It may have been lost meanwhile.
         let Some(connection) = self.current.load_full() else { return Err(self.reason()) };
         let begun = Instant::now();
-        let answered = timeout(self.deadline, self.run(Connection::clone(&connection), op, args)).await;
+        let answered = timeout(self.deadline, self.run(Connection::clone(&connection), op, &args())).await;
         let (result, outcome) = match answered {
             Ok(Ok(value)) => {
                 self.strikes.store(0, Ordering::Relaxed);
@@ -82,17 +97,12 @@ impl Link {
     }
 
     /// Runs a script on a connection that need not be in use yet, without a deadline.
-    pub(super) async fn run(
-        &self,
-        mut connection: Connection,
-        op: &Op,
-        args: &[impl AsRef<[u8]> + Sync],
-    ) -> Result<Value, RedisError> {
+    pub(super) async fn run(&self, mut connection: Connection, op: &Op, args: &[String]) -> Result<Value, RedisError> {
         let command = |name: &str, code: &str| {
             let mut cmd = redis::cmd(name);
             cmd.arg(code).arg(1).arg(&self.prefix);
             for arg in args {
-                cmd.arg(arg.as_ref());
+                cmd.arg(arg);
             }
             cmd
         };
@@ -159,7 +169,7 @@ pub(super) fn explain(error: &RedisError) -> String {
     let hint = match error.kind() {
         ErrorKind::AuthenticationFailed => ": check redis.username and redis.password",
         ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            ": the user needs +eval +evalsha +ping +mget +subscribe, keys {prefix}* and channels {prefix}*"
+            ": the user needs +eval +evalsha and what docs/redis.md lists beside them"
         }
         ErrorKind::Server(ServerErrorKind::ReadOnly) => ": this is a replica; name the master, or use mode sentinel",
         ErrorKind::Server(ServerErrorKind::BusyLoading) => ": it is still loading its data",

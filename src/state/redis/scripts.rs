@@ -8,6 +8,8 @@ use redis::Script;
 pub(super) struct Op {
     /// For metrics and logs.
     pub(super) name: &'static str,
+    /// Whether it needs room rather than makes some.
+    pub(super) asks: bool,
     pub(super) code: &'static str,
     script: LazyLock<Script>,
 }
@@ -20,9 +22,10 @@ impl Op {
 }
 
 macro_rules! op {
-    ($name:literal, $file:literal) => {
+    ($name:literal, $asks:literal, $file:literal) => {
         Op {
             name: $name,
+            asks: $asks,
             code: concat!(include_str!("lua/levels.lua"), include_str!("lua/queue.lua"), include_str!($file)),
             script: LazyLock::new(|| {
                 Script::new(concat!(include_str!("lua/levels.lua"), include_str!("lua/queue.lua"), include_str!($file)))
@@ -31,13 +34,13 @@ macro_rules! op {
     };
 }
 
-pub(super) static ENTER: Op = op!("enter", "lua/enter.lua");
-pub(super) static SETTLE: Op = op!("settle", "lua/settle.lua");
-pub(super) static TICK: Op = op!("tick", "lua/tick.lua");
-pub(super) static LOOK: Op = op!("look", "lua/look.lua");
-pub(super) static CHARGE: Op = op!("charge", "lua/charge.lua");
-pub(super) static RESTORE: Op = op!("restore", "lua/restore.lua");
-pub(super) static SHOW: Op = op!("show", "lua/show.lua");
+pub(super) static ENTER: Op = op!("enter", true, "lua/enter.lua");
+pub(super) static SETTLE: Op = op!("settle", false, "lua/settle.lua");
+pub(super) static TICK: Op = op!("tick", false, "lua/tick.lua");
+pub(super) static LOOK: Op = op!("look", false, "lua/look.lua");
+pub(super) static CHARGE: Op = op!("charge", false, "lua/charge.lua");
+pub(super) static RESTORE: Op = op!("restore", false, "lua/restore.lua");
+pub(super) static SHOW: Op = op!("show", true, "lua/show.lua");
 
 /// Part of every key: a change of what keys hold is a new version, and both may run side by side.
 pub(super) const VERSION: u32 = 1;

@@ -98,7 +98,7 @@ impl Engine {
     /// replicas know they bring themselves, and the larger use counts. Rates start full.
     async fn restore(&self, connection: &Connection, current: &str) -> Result<(), String> {
         let mine = self.epoch.load_full();
-        let stored = redis::cmd("GET").arg(format!("{}epoch", self.link.prefix)).to_owned();
+        let stored = redis::cmd("HGET").arg(self.levels_key()).arg("!epoch").to_owned();
         let mut asking = connection.clone();
         let asked = stored.query_async::<Option<String>>(&mut asking);
         let stored = tokio::time::timeout(RESTORE_WITHIN, asked).await;
@@ -224,11 +224,9 @@ impl Engine {
         if stale.is_empty() {
             return;
         }
-        let mut cmd = redis::cmd("MGET");
-        for scope in &stale {
-            cmd.arg(format!("{}l:{scope}", self.link.prefix));
-        }
-        let Some(found) = self.link.ask::<Vec<Option<String>>>(&cmd).await else { return };
+        let mut cmd = redis::cmd("HMGET");
+        cmd.arg(self.levels_key()).arg(&stale);
+        let Some(found) = self.link.ask::<Vec<Option<Vec<u8>>>>(&cmd).await else { return };
         let now = self.now();
         let mut books = self.books.lock();
         for (scope, raw) in stale.iter().zip(found) {
@@ -236,6 +234,10 @@ impl Engine {
             books.mirror.refresh(scope, level, now);
         }
         books.mirror.sweep(now);
+    }
+
+    fn levels_key(&self) -> String {
+        format!("{}levels", self.link.prefix)
     }
 
     async fn looks(&self, stop: &CancellationToken) {
@@ -257,10 +259,9 @@ impl Engine {
         let (mut cursor, mut at) = ("0".to_owned(), 0);
         let (mut found, mut found_pools) = (Vec::new(), Vec::new());
         for _ in 0..MOST_PAGES {
-            let args = [String::new(), cursor];
-            let value = self.link.call(&SHOW, &args).await?;
+            let value = self.link.call(&SHOW, || vec![String::new(), cursor]).await?;
             let wrong = |error: redis::ParsingError| format!("unexpected reply: {error}");
-            let (now, next, raw, pools, leases, replicas): Page = redis::from_redis_value(value).map_err(wrong)?;
+            let (now, next, raw, pools, replicas): Page = redis::from_redis_value(value).map_err(wrong)?;
             self.heard(now);
             for (scope, raw) in raw {
                 let Some((limit, level)) = stored(&scope, &raw) else { continue };
@@ -268,7 +269,7 @@ impl Engine {
             }
             found_pools.extend(pools);
             at = now;
-            (levels.leases, levels.replicas) = (leases, replicas);
+            levels.replicas = replicas;
             cursor = next;
             if cursor == "0" {
                 break;
@@ -280,17 +281,16 @@ impl Engine {
         });
         levels.limits.extend(rows);
         levels.pools.extend(found_pools.iter().filter_map(|(name, fields)| pool_row(name, fields, at)));
+        levels.leases = levels.pools.iter().map(|pool| u64::from(pool.in_use)).sum();
         // A scan may meet a key twice.
         levels.limits.sort_by(|a, b| a.scope.cmp(&b.scope));
         levels.limits.dedup_by(|a, b| a.scope == b.scope);
-        levels.pools.sort_by(|a, b| a.name.cmp(&b.name));
-        levels.pools.dedup_by(|a, b| a.name == b.name);
         Ok(levels)
     }
 }
 
-/// The server's time, the cursor, levels, pools, leases and replicas.
-type Page = (u64, String, Vec<(String, String)>, Vec<(String, Vec<(String, String)>)>, u64, u32);
+/// The server's time, the cursor, levels, pools and replicas.
+type Page = (u64, String, Vec<(String, Vec<u8>)>, Vec<(String, Vec<(String, String)>)>, u32);
 
 /// A pool that is in use.
 fn pool_row(name: &str, fields: &[(String, String)], now: u64) -> Option<PoolRow> {

@@ -107,10 +107,10 @@ fn unit_of(unit: Unit) -> u8 {
     UNITS.iter().zip(0..).find(|(known, _)| **known == unit).map_or(0, |(_, number)| number)
 }
 
-/// A stored level: `value at kind period burst unit amount observe`, and the limit it is of.
-pub(super) fn stored(scope: &str, raw: &str) -> Option<(Limit, Level)> {
-    let mut words = raw.split(' ');
-    let mut number = || words.next()?.parse::<i64>().ok();
+/// A stored level: eight doubles, as lua/levels.lua packs them, and the limit it is of.
+pub(super) fn stored(scope: &str, raw: &[u8]) -> Option<(Limit, Level)> {
+    let mut words = raw.chunks_exact(8).map(|word| word.try_into().map(f64::from_le_bytes));
+    let mut number = || words.next()?.ok().and_then(whole);
     let (value, at, kind, period) = (number()?, number()?, number()?, number()?);
     let (burst, unit, amount, observe) = (number()?, number()?, number()?, number()?);
     let positive = |number: i64| u64::try_from(number).ok();
@@ -133,6 +133,15 @@ pub(super) fn stored(scope: &str, raw: &str) -> Option<(Limit, Level)> {
         on_store_down: OnStoreDown::Slice,
     };
     Some((limit, Level::from_parts(value, positive(at)?)))
+}
+
+/// Scripts compute with whole numbers that a double holds exactly.
+fn whole(number: f64) -> Option<i64> {
+    let bound = 9_007_199_254_740_992.0;
+    let exact = number.fract() == 0.0 && number.abs() <= bound;
+    // Checked: it is whole and in range.
+    #[expect(clippy::cast_possible_truncation, reason = "see above")]
+    exact.then_some(number as i64)
 }
 
 /// What every script answers first: what became of it, the server's time, when to look again.
@@ -179,11 +188,14 @@ mod tests {
 
     #[test]
     fn stored_levels_come_back_with_their_limit() {
-        let (limit, level) = stored("t/100 tokens/min|key=a", "-5 17 0 60000 100 3 100 1").unwrap();
+        let words = [-5.0, 17.0, 0.0, 60_000.0, 100.0, 3.0, 100.0, 1.0f64];
+        let mut raw: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        raw.extend_from_slice(b"a claim");
+        let (limit, level) = stored("t/100 tokens/min|key=a", &raw).unwrap();
         assert_eq!((&*limit.id, limit.unit, limit.mode), ("t/100 tokens/min", Unit::TotalTokens, Mode::Observe));
         assert_eq!(limit.kind, Kind::Rate { period_ms: 60_000, burst: 100 });
         assert_eq!(level.parts(), (-5, 17));
-        assert!(stored("x", "1 2 3").is_none());
+        assert!(stored("x", &raw[..63]).is_none() && stored("x", &[255; 64]).is_none());
     }
 
     #[test]

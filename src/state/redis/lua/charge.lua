@@ -2,7 +2,7 @@
 -- the report, then charges with what was used in the place of what is asked. Idempotent by the id.
 -- Returns { what, now, alarms }.
 
-if epoch ~= ARGV[1] then return { 'epoch', now, {}, epoch or '' } end
+if current() ~= ARGV[1] then return { 'epoch', now, {}, epoch } end
 if redis.call('SET', P .. 'report:' .. ARGV[2], '1', 'NX', 'PX', 3600000) then
   for i = 3, #ARGV do
     local c = cjson.decode(ARGV[i])

@@ -2,14 +2,14 @@
 -- in ms, lease time in ms, the ask. Idempotent by the ask's id.
 -- Returns { what, now, alarms, ahead, held_until, slot, levels, windows of the lease }.
 
-if epoch ~= ARGV[1] then return { 'epoch', now, {}, 0, 0, 0, {}, epoch or '' } end
-if now > tonumber(ARGV[2]) then return { 'stale', now, {}, 0, 0, 0, {}, '' } end
 local wait, lease_ms, json = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local a = cjson.decode(json)
-local p = load_pool(a.p)
-local me = { id = a.i, rank = a.k, aged = false }
 local charges = charges_of(a)
 prefetch(charges)
+if epoch ~= ARGV[1] then return { 'epoch', now, {}, 0, 0, 0, {}, epoch } end
+if now > tonumber(ARGV[2]) then return { 'stale', now, {}, 0, 0, 0, {}, '' } end
+local p = load_pool(a.p)
+local me = { id = a.i, rank = a.k, aged = false }
 configure(p, a)
 
 local function answer(what, ahead, windows)
@@ -18,12 +18,6 @@ local function answer(what, ahead, windows)
   if what == 'denied' and load_waiter(a.i) then leave(a.i, lease_ms) end
   out[3] = flush()
   return out
-end
-
--- The windows of a lease that is there, or nil.
-local function lease()
-  local raw = redis.call('HGET', LEASES, a.i)
-  return raw and string.match(raw, '^(%S*) ')
 end
 
 local function judge()
@@ -38,10 +32,13 @@ local function judge()
   return least <= wait
 end
 
-local windows = lease()
-if windows then return answer('granted', 0, windows) end
-local w = load_waiter(a.i)
-if not w then
+local raw = redis.call('HGET', OPEN, a.i)
+local w
+if raw then
+  local windows = string.match(raw, '^L(%S*) ')
+  if windows then return answer('granted', 0, windows) end
+  w = load_waiter(a.i)
+else
   if not has_ready(p) and p.hold <= now and has_slot(p, a.c) and not fit(a, me) then
     return answer('granted', 0, table.concat(grant(p, a, json, lease_ms), ','))
   end
@@ -52,10 +49,10 @@ if not w then
   redis.call('ZADD', EXPIRY, text(now + lease_ms), a.i)
 end
 dispatch(a.p, lease_ms)
-windows = lease()
-if windows then
+if not waiters[a.i] then
+  -- It need not be woken: it is here.
   wakes = {}
-  return answer('granted', 0, windows)
+  return answer('granted', 0, string.match(redis.call('HGET', OPEN, a.i), '^L(%S*) '))
 end
 if wait <= 0 or not judge() then return answer('denied', 0, '') end
 local ahead = redis.call('ZCOUNT', ready_key(p, a.c), '-inf', '(' .. text(w.finish))

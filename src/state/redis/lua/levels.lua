@@ -10,6 +10,10 @@ local P = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
+-- One hash holds all buckets and the epoch, which is lost with them; no scope is called so.
+local LEVELS, EPOCH = P .. 'levels', '!epoch'
+local epoch
+
 local RATE, DAY, MONTH, CONCURRENT = 0, 1, 2, 3
 local DAY_MS = 86400000
 local EXACT = 9007199254740992
@@ -77,19 +81,23 @@ local function advance(b)
   end
 end
 
-local function parse(raw, claim, c)
+-- A bucket is eight doubles: value, moment, and of its limit kind, period, burst, unit, amount and
+-- mode; behind them, if there is one, the claim on it.
+local PACKED, PACKED_BYTES = '<dddddddd', 64
+
+local function parse(raw, c)
   local b = { scope = c[1] }
   local v, at, kind, period, burst, unit
-  if raw then v, at, kind, period, burst, unit = string.match(raw, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)') end
+  if raw then v, at, kind, period, burst, unit = struct.unpack(PACKED, raw) end
   -- A reload may have changed the limit: what was spent stays spent while its kind is the same.
-  if v and tonumber(kind) == c[2] and tonumber(period) == c[4] and tonumber(burst) == c[5] and tonumber(unit) == c[7] then
-    b.c, b.v, b.at = c, tonumber(v), tonumber(at)
+  if v and kind == c[2] and period == c[4] and burst == c[5] and unit == c[7] then
+    b.c, b.v, b.at = c, v, at
     advance(b)
   else
     fresh(b, c)
   end
-  if claim then
-    local id, rank, aged, ends = string.match(claim, '^(%S+) (%S+) (%S+) (%S+)')
+  if raw and #raw > PACKED_BYTES then
+    local id, rank, aged, ends = string.match(raw, '^(%S+) (%S+) (%S+) (%S+)', PACKED_BYTES + 1)
     if tonumber(ends) > now then
       b.claim = { id = id, rank = tonumber(rank), aged = aged == '1', ends = tonumber(ends) }
     end
@@ -97,19 +105,19 @@ local function parse(raw, claim, c)
   return b
 end
 
--- Reads the buckets of these charges in one go.
+-- Reads the epoch and the buckets of these charges in one go.
 local function prefetch(charges)
-  local names, wanted = {}, {}
+  local names, wanted = { EPOCH }, {}
   for _, c in ipairs(charges) do
     if not buckets[c[1]] then
       wanted[#wanted + 1] = c
-      names[#names + 1] = P .. 'l:' .. c[1]
-      names[#names + 1] = P .. 'c:' .. c[1]
+      names[#names + 1] = c[1]
     end
   end
-  if #wanted == 0 then return end
-  local raw = redis.call('MGET', unpack(names))
-  for i, c in ipairs(wanted) do buckets[c[1]] = parse(raw[2 * i - 1], raw[2 * i], c) end
+  if epoch and #wanted == 0 then return end
+  local raw = redis.call('HMGET', LEVELS, unpack(names))
+  epoch = raw[1] or ''
+  for i, c in ipairs(wanted) do buckets[c[1]] = parse(raw[i + 1], c) end
 end
 
 local function bucket(c)
@@ -185,44 +193,38 @@ local function claim(c, me, at)
     and (held.rank < me.rank or (held.rank == me.rank and (held.aged or not me.aged)))
   if stronger then return end
   b.claim = { id = me.id, rank = me.rank, aged = me.aged, ends = at + CLAIM_SLACK }
-  b.claim_dirty = true
+  b.dirty = true
 end
 
 local function disclaim(c, id)
   local b = bucket(c)
-  if b.claim and b.claim.id == id then b.claim, b.claim_dirty = nil, true end
+  if b.claim and b.claim.id == id then b.claim, b.dirty = nil, true end
 end
 
--- Milliseconds until a bucket equals a fresh one; nil if it does, 0 if time does not change it.
-local function rests_in(b)
-  local c = b.c
-  if c[2] == RATE then
-    local missing = brim(c) - b.v
-    if missing <= 0 then return nil end
-    return div_up(missing, math.max(c[3], 1)) + b.at - now
-  end
-  if b.v <= 0 then return nil end
-  if c[2] == CONCURRENT then return 0 end
-  return window_end(c[2], b.at + div_up(b.v, math.max(c[3], 1)) - 1) - now
+-- Whether a bucket equals a fresh one.
+local function is_idle(b)
+  if b.c[2] == RATE then return b.v >= brim(b.c) end
+  return b.v <= 0
 end
 
 local function flush_buckets()
+  local kept, gone = {}, {}
   for scope, b in pairs(buckets) do
     if b.dirty then
-      local c, rest = b.c, rests_in(b)
-      local value = table.concat({ text(b.v), text(b.at), c[2], text(c[4]), text(c[5]), c[7], text(c[3]), c[8] }, ' ')
-      if not rest then redis.call('DEL', P .. 'l:' .. scope)
-      elseif rest == 0 then redis.call('SET', P .. 'l:' .. scope, value)
-      else redis.call('SET', P .. 'l:' .. scope, value, 'PX', text(rest + 1000)) end
-    end
-    if b.claim_dirty then
-      local held = b.claim
-      if held then
-        local value = table.concat({ held.id, held.rank, held.aged and 1 or 0, text(held.ends) }, ' ')
-        redis.call('SET', P .. 'c:' .. scope, value, 'PX', text(math.max(held.ends - now, 1)))
-      else redis.call('DEL', P .. 'c:' .. scope) end
+      local c, held = b.c, b.claim
+      if not held and is_idle(b) then gone[#gone + 1] = scope
+      else
+        local value = struct.pack(PACKED, b.v, b.at, c[2], c[4], c[5], c[7], c[3], c[8])
+        if held then
+          value = value .. table.concat({ held.id, held.rank, held.aged and 1 or 0, text(held.ends) }, ' ')
+        end
+        kept[#kept + 1] = scope
+        kept[#kept + 1] = value
+      end
     end
   end
+  if #kept > 0 then redis.call('HSET', LEVELS, unpack(kept)) end
+  if #gone > 0 then redis.call('HDEL', LEVELS, unpack(gone)) end
 end
 
 -- The levels of an ask's charges as the caller computes with them: value, moment, claim's wait.

@@ -12,7 +12,9 @@ local PATIENCE = 30000
 -- Orders waiters of several pools for one bucket: rank before virtual finish.
 local RANK = 17592186044416
 
-local LEASES, WAITERS, EXPIRY, POOLS = P .. 'leases', P .. 'waiters', P .. 'expiry', P .. 'pools'
+-- Leases ('L' windows ask) and waiters ('W' finish since ask) by id; when each expires; pools that have
+-- waiters, and all pools.
+local OPEN, EXPIRY, POOLS, NAMES = P .. 'open', P .. 'expiry', P .. 'pools', P .. 'names'
 
 local pools, wakes, alarms = {}, {}, {}
 
@@ -51,6 +53,7 @@ end
 local function configure(p, a)
   local cfg = cjson.encode({ a.n, a.s })
   if cfg ~= p.cfg then
+    if p.cfg == '' then redis.call('SADD', NAMES, p.name) end
     p.cfg, p.n, p.s = cfg, a.n, a.s
     p.dirty.cfg = cfg
   end
@@ -91,9 +94,8 @@ local waiters = {}
 local function load_waiter(id)
   local w = waiters[id]
   if w then return w end
-  local raw = redis.call('HGET', WAITERS, id)
-  if not raw then return nil end
-  local finish, since, json = string.match(raw, '^(%S+) (%S+) (.*)$')
+  local finish, since, json = string.match(redis.call('HGET', OPEN, id) or '', '^W(%S+) (%S+) (.*)$')
+  if not json then return nil end
   w = { id = id, finish = tonumber(finish), since = tonumber(since), json = json, a = cjson.decode(json) }
   waiters[id] = w
   return w
@@ -129,7 +131,7 @@ local function push(p, a, json)
   touch(p, a.c)
   local w = { id = a.i, finish = last, since = now, json = json, a = a }
   waiters[a.i] = w
-  redis.call('HSET', WAITERS, a.i, text(last) .. ' ' .. text(now) .. ' ' .. json)
+  redis.call('HSET', OPEN, a.i, 'W' .. text(last) .. ' ' .. text(now) .. ' ' .. json)
   make_ready(p, w)
   return w
 end
@@ -158,7 +160,6 @@ local function gone(p, w, last)
     p.lanes = {}
     set(p, 'served', 0)
   end
-  redis.call('HDEL', WAITERS, w.id)
   waiters[w.id] = nil
 end
 
@@ -231,13 +232,14 @@ local function grant(p, a, json, lease_ms)
     end
   end
   use(p, a.c, 1)
-  redis.call('HSET', LEASES, a.i, table.concat(windows, ',') .. ' ' .. json)
-  redis.call('ZADD', EXPIRY, text(now + lease_ms), a.i)
+  redis.call('HSET', OPEN, a.i, 'L' .. table.concat(windows, ',') .. ' ' .. json)
+  -- A place is renewed by its replica already: if that is dead, its lease ends when the place had.
+  redis.call('ZADD', EXPIRY, 'NX', text(now + lease_ms), a.i)
   return windows
 end
 
 local function load_lease(raw)
-  local windows, json = string.match(raw, '^(%S*) (.*)$')
+  local windows, json = string.match(raw, '^L(%S*) (.*)$')
   local list = {}
   for window in string.gmatch(windows, '[^,]+') do list[#list + 1] = window end
   return list, cjson.decode(json)
@@ -314,6 +316,29 @@ local function serve(p, w, lease_ms)
   follow_up(p, w.a)
 end
 
+local alive = {}
+
+local function is_alive(replica)
+  if alive[replica] == nil then
+    alive[replica] = tonumber(redis.call('ZSCORE', P .. 'alive', replica) or 0) > now
+  end
+  return alive[replica]
+end
+
+-- A waiter that is not served: its place is free at once.
+local function remove(p, w)
+  back(w.id)
+  disclaim_all(w.a)
+  unready(p, w)
+  local lane, last = p.lanes[w.a.c], nil
+  local raw = redis.call('HGET', keys_key(p, w.a.c), w.a.f)
+  if raw then last = math.max(tonumber(string.match(raw, '^(%S+)')) - math.max(w.a.x, 1), lane.v) end
+  gone(p, w, last)
+  redis.call('HDEL', OPEN, w.id)
+  redis.call('ZREM', EXPIRY, w.id)
+  follow_up(p, w.a)
+end
+
 local function dispatch(name, lease_ms)
   local p = load_pool(name)
   if p.waiting == 0 then return end
@@ -331,7 +356,11 @@ local function dispatch(name, lease_ms)
     local w = load_waiter(id)
     local me = { id = id, rank = w.a.k, aged = is_aged(w) }
     local why, short = fit(w.a, me)
-    if not why then serve(p, w, lease_ms)
+    if not is_alive(w.a.a) then
+      -- Nobody would take the lease up; should the replica live after all, it asks again.
+      remove(p, w)
+      wake(w.a.a, id)
+    elseif not why then serve(p, w, lease_ms)
     elseif why == 'pool' then
       alarm(name, now + (short < 0 and SLOT_HINT or short))
       break
@@ -341,36 +370,28 @@ local function dispatch(name, lease_ms)
   if next then alarm(name, tonumber(next)) end
 end
 
--- A waiter that is not served: its place is free at once.
+-- Gives up a place; false if there is none.
 local function leave(id, lease_ms)
   local w = load_waiter(id)
   if not w then return false end
-  back(id)
-  local p = load_pool(w.a.p)
-  disclaim_all(w.a)
-  unready(p, w)
-  local lane, last = p.lanes[w.a.c], nil
-  local raw = redis.call('HGET', keys_key(p, w.a.c), w.a.f)
-  if raw then last = math.max(tonumber(string.match(raw, '^(%S+)')) - math.max(w.a.x, 1), lane.v) end
-  gone(p, w, last)
-  redis.call('ZREM', EXPIRY, id)
-  follow_up(p, w.a)
+  remove(load_pool(w.a.p), w)
   dispatch(w.a.p, lease_ms)
   return true
 end
 
 -- Ends a lease with `amounts(charge)` used; nil if there is none.
 local function close(id, amounts, lease_ms)
-  local raw = redis.call('HGET', LEASES, id)
-  if not raw then return nil end
-  redis.call('HDEL', LEASES, id)
+  local raw = redis.call('HGET', OPEN, id)
+  if not raw or string.sub(raw, 1, 1) ~= 'L' then return nil end
+  redis.call('HDEL', OPEN, id)
   redis.call('ZREM', EXPIRY, id)
   local windows, a = load_lease(raw)
   local charges, touched = charges_of(a), { [a.p] = true }
   prefetch(charges)
+  local somebody = redis.call('EXISTS', POOLS) == 1
   for i, c in ipairs(charges) do
     if windows[i] ~= '-' then settle_charge(c, tonumber(windows[i]), amounts(c)) end
-    unblock(c, touched)
+    if somebody then unblock(c, touched) end
   end
   use(load_pool(a.p), a.c, -1)
   local names = {}
@@ -405,4 +426,8 @@ local function flush()
   return out
 end
 
-local epoch = redis.call('GET', P .. 'epoch')
+-- The epoch in force, once it has been read.
+local function current()
+  if not epoch then prefetch({}) end
+  return epoch
+end

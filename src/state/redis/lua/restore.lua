@@ -13,7 +13,7 @@ end
 for i = 4 + count, #ARGV, 2 do
   local windows, json = ARGV[i], ARGV[i + 1]
   local a = cjson.decode(json)
-  if redis.call('HSETNX', LEASES, a.i, windows .. ' ' .. json) == 1 then
+  if redis.call('HSETNX', OPEN, a.i, 'L' .. windows .. ' ' .. json) == 1 then
     redis.call('ZADD', EXPIRY, text(now + lease_ms), a.i)
     local p = load_pool(a.p)
     configure(p, a)
@@ -24,6 +24,6 @@ for i = 4 + count, #ARGV, 2 do
     brought = brought + 1
   end
 end
-redis.call('SET', P .. 'epoch', ARGV[1], 'NX')
+redis.call('HSETNX', LEVELS, EPOCH, ARGV[1])
 local alarms = flush()
-return { 'ok', now, alarms, redis.call('GET', P .. 'epoch'), brought }
+return { 'ok', now, alarms, redis.call('HGET', LEVELS, EPOCH), brought }

@@ -1,8 +1,8 @@
 -- The work behind the requests. ARGV: epoch, lease time in ms, replica, how long it is alive in ms,
 -- number of leases, leases to renew, places to renew.
--- Returns { what, now, alarms, replicas alive, expired, ids to ask about again, leases open }.
+-- Returns { what, now, alarms, replicas alive, expired, ids to ask about again }.
 
-if epoch ~= ARGV[1] then return { 'epoch', now, {}, 0, 0, {}, 0, epoch or '' } end
+if current() ~= ARGV[1] then return { 'epoch', now, {}, 0, 0, {}, epoch } end
 local lease_ms, count = tonumber(ARGV[2]), tonumber(ARGV[5])
 local ALIVE, again, expired = P .. 'alive', {}, 0
 redis.call('ZADD', ALIVE, text(now + tonumber(ARGV[4])), ARGV[3])
@@ -18,7 +18,7 @@ local function reopen(id)
     if windows[i] ~= '-' then take(c, c[6] - c[9]) end
   end
   use(load_pool(a.p), a.c, 1)
-  redis.call('HSET', LEASES, id, raw)
+  redis.call('HSET', OPEN, id, raw)
   redis.call('ZADD', EXPIRY, text(now + lease_ms), id)
   return true
 end
@@ -29,7 +29,7 @@ for i = 6, #ARGV do
     or redis.call('ZSCORE', EXPIRY, id)
   if i - 5 <= count then
     if not known then reopen(id) end
-  elseif not known or redis.call('HEXISTS', LEASES, id) == 1 then again[#again + 1] = id end
+  elseif not known or string.sub(redis.call('HGET', OPEN, id) or 'L', 1, 1) == 'L' then again[#again + 1] = id end
 end
 
 -- What a dead replica left behind: the prompt counts as spent, the rest comes back.
@@ -41,5 +41,18 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', text(now), 'LIMI
   expired = expired + 1
 end
 for _, name in ipairs(redis.call('SMEMBERS', POOLS)) do dispatch(name, lease_ms) end
+
+-- Forgets buckets that have come to rest by themselves, some at a time.
+local SWEEP = P .. 'sweep'
+local page = redis.call('HSCAN', LEVELS, redis.call('GET', SWEEP) or '0', 'COUNT', 200)
+for i = 1, #page[2], 2 do
+  local scope, raw = page[2][i], page[2][i + 1]
+  if scope ~= EPOCH and not buckets[scope] then
+    local _, _, kind, period, burst, unit, amount, mode = struct.unpack(PACKED, raw)
+    local b = parse(raw, { scope, kind, amount, period, burst, 0, unit, mode })
+    if not b.claim and is_idle(b) then redis.call('HDEL', LEVELS, scope) end
+  end
+end
+redis.call('SET', SWEEP, page[1])
 local alarms = flush()
-return { 'ok', now, alarms, redis.call('ZCARD', ALIVE), expired, again, redis.call('HLEN', LEASES) }
+return { 'ok', now, alarms, redis.call('ZCARD', ALIVE), expired, again }
