@@ -80,6 +80,11 @@ impl MemoryStore {
         });
     }
 
+    /// Ends a lease of which another engine has taken charge.
+    pub(in crate::state) fn forget(&self, lease: LeaseId) {
+        self.with(|books, now| books.settle(lease, &Demand { input: 0, output: 0, cost_micros: 0 }, now));
+    }
+
     /// Whether a lease is open.
     pub(in crate::state) fn holds(&self, lease: LeaseId) -> bool {
         self.books.lock().leases.contains_key(&lease)

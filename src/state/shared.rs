@@ -11,7 +11,7 @@ use sluice_policies::{Demand, Kind, Mode, OnStoreDown, Pool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::redis::Engine;
+use super::redis::{Engine, Outage};
 use super::slices::{self, Slicer};
 use super::{Ask, Cause, Charge, Entry, LeaseId, Levels, Refusal, Seen, Store, StoreError};
 use crate::config::Redis;
@@ -28,6 +28,8 @@ pub struct SharedStore {
     slices: Slicer,
     /// Leases and places of this replica's own, of an outage.
     local: Mutex<HashMap<LeaseId, Local>>,
+    /// Leases that ended while the engine was being told of them: it is told of them still.
+    ended: Mutex<HashMap<LeaseId, Arc<Ask>>>,
     /// What was used during an outage and the engine does not know yet, by bucket.
     owed: Mutex<HashMap<String, (Charge, u64)>>,
     /// A report whose fate is not known: it is sent again as it was.
@@ -41,6 +43,8 @@ type Report = (String, Vec<(Charge, u64)>);
 struct Local {
     ask: Arc<Ask>,
     sliced: Arc<Ask>,
+    /// Whether the engine has been told, or is being told, of the lease.
+    told: bool,
 }
 
 impl SharedStore {
@@ -50,6 +54,7 @@ impl SharedStore {
             engine: Engine::new(config, metrics.clone())?,
             slices: Slicer::new(config.slice_percent),
             local: Mutex::default(),
+            ended: Mutex::default(),
             owed: Mutex::default(),
             report: Mutex::default(),
             metrics: metrics.clone(),
@@ -58,7 +63,7 @@ impl SharedStore {
 
     /// Connects once, without the work that `run` does. The error says what is wrong.
     pub async fn connect(&self) -> Result<(), String> {
-        self.engine.try_connect().await
+        self.engine.try_connect(self).await
     }
 
     /// The server's clock at the last reply, milliseconds since the Unix epoch; 0 before the first.
@@ -83,7 +88,7 @@ impl SharedStore {
         let sliced = known.unwrap_or_else(|| {
             let (replicas, in_use) = (self.engine.replicas(), self.engine.in_use(&ask.pool.name));
             let sliced = Arc::new(self.slices.ask(ask, replicas, in_use, |scope| self.engine.left(scope)));
-            let local = Local { ask: Arc::clone(ask), sliced: Arc::clone(&sliced) };
+            let local = Local { ask: Arc::clone(ask), sliced: Arc::clone(&sliced), told: false };
             self.local.lock().insert(ask.lease, local);
             sliced
         });
@@ -109,7 +114,11 @@ impl SharedStore {
         let Some(local) = self.local.lock().remove(&lease) else { return Ok(false) };
         let granted = self.slices.store().holds(lease);
         self.slices.store().settle(lease, used).await?;
-        if granted {
+        if local.told {
+            // What is owed is told after what was granted.
+            self.ended.lock().insert(lease, local.ask);
+            self.engine.owe(lease, used);
+        } else if granted {
             self.owe(&local.ask, &used);
         }
         Ok(true)
@@ -154,6 +163,36 @@ impl SharedStore {
                 () = stop.cancelled() => return,
             }
         }
+    }
+}
+
+impl Outage for SharedStore {
+    fn granted(&self) -> Vec<Arc<Ask>> {
+        let mut local = self.local.lock();
+        let open = local.iter_mut().filter(|(lease, _)| self.slices.store().holds(**lease)).map(|(_, local)| {
+            local.told = true;
+            Arc::clone(&local.ask)
+        });
+        let mut granted: Vec<Arc<Ask>> = open.collect();
+        granted.extend(self.ended.lock().values().cloned());
+        granted
+    }
+
+    fn adopted(&self, windows: &HashMap<LeaseId, String>) {
+        let mut local = self.local.lock();
+        self.ended.lock().retain(|lease, _| !windows.contains_key(lease));
+        for (lease, windows) in windows {
+            if let Some(adopted) = local.remove(lease) {
+                self.engine.adopt(&adopted.ask, windows);
+                self.slices.store().forget(*lease);
+            }
+        }
+    }
+
+    /// Who waits for a slice has a better place to wait at; the next outage starts from the levels
+    /// known then.
+    fn over(&self) {
+        self.slices.store().renew();
     }
 }
 
@@ -234,12 +273,7 @@ impl Store for SharedStore {
     }
 
     async fn run(&self, stop: CancellationToken) {
-        let up = || {
-            // Who waits for a slice has a better place to wait at; the next outage starts from the
-            // levels known then.
-            self.slices.store().renew();
-        };
-        let (keep, work, paying) = (self.engine.keep(&stop, up), self.engine.work(&stop), self.paying(&stop));
+        let (keep, work, paying) = (self.engine.keep(&stop, self), self.engine.work(&stop), self.paying(&stop));
         // Large futures live on the heap.
         let (keep, work, paying) = (Box::pin(keep), Box::pin(work), Box::pin(paying));
         tokio::join!(keep, work, paying, self.slices.store().run(stop.clone()));

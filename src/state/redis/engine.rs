@@ -29,8 +29,10 @@ const SLACK_MS: u64 = 30;
 const UNTIL: &str = "until";
 /// Settlements that wait for the store to come back.
 const MOST_UNSETTLED: usize = 100_000;
-/// A script that finds another epoch, or the clock another, is tried again.
-const TRIES: u32 = 3;
+/// A script that finds another epoch, or the clock another, is tried again; a reply that is late,
+/// too, and more often by those who have time.
+const TRIES: u32 = 2;
+const PATIENT: Duration = Duration::from_millis(100);
 
 /// The shared store, as long as it answers.
 pub(in crate::state) struct Engine {
@@ -197,16 +199,20 @@ impl Engine {
     }
 
     async fn try_enter(&self, ask: &Arc<Ask>, wait: Duration, json: &str) -> Result<Entry, String> {
-        for _ in 0..TRIES {
+        // A reply that is late once may be in time when asked for again: the question is idempotent.
+        let tries = if wait > PATIENT { TRIES + 2 } else { TRIES };
+        for left in (0..tries).rev() {
             let wait = millis(wait).to_string();
             let args = [UNTIL.to_owned(), wait, millis(self.lease).to_string(), json.to_owned()];
             // It must be known before the reply: a wake-up may be quicker.
             let (wake, woken) = oneshot::channel();
             self.books.lock().waiting.insert(ask.lease, Some(wake));
-            let mut reply = self.run(&ENTER, &args).await?;
-            if reply.what == "stale" {
-                continue;
-            }
+            let mut reply = match self.run(&ENTER, &args).await {
+                Ok(reply) if reply.what == "stale" => continue,
+                Ok(reply) => reply,
+                Err(_) if left > 0 && self.link.is_up() => continue,
+                Err(error) => return Err(error),
+            };
             let entry = self.entered(ask, &mut reply, woken);
             if !matches!(entry, Entry::Queued(_)) {
                 self.books.lock().waiting.remove(&ask.lease);
@@ -273,6 +279,14 @@ impl Engine {
         ask
     }
 
+    /// A lease that the store knows, and this engine did not.
+    pub(in crate::state) fn adopt(&self, ask: &Arc<Ask>, windows: &str) {
+        let mut books = self.books.lock();
+        // It may have been given up before it was granted elsewhere.
+        books.unsettled.retain(|(lease, _)| *lease != ask.lease);
+        books.opened(ask, windows.to_owned());
+    }
+
     /// Slots of a pool that this replica's leases are in.
     pub(in crate::state) fn in_use(&self, pool: &str) -> u32 {
         self.books.lock().in_use.get(pool).copied().unwrap_or(0)
@@ -292,8 +306,10 @@ impl Engine {
         self.owe(lease, Demand { input: 0, output: 0, cost_micros: 0 });
     }
 
-    fn owe(&self, lease: LeaseId, used: Demand) {
+    /// Tells the store later how a lease ended; what was to be told of it before is void.
+    pub(in crate::state) fn owe(&self, lease: LeaseId, used: Demand) {
         let mut books = self.books.lock();
+        books.unsettled.retain(|(other, _)| *other != lease);
         if books.unsettled.len() >= MOST_UNSETTLED {
             books.unsettled.pop_front();
             tracing::error!(most = MOST_UNSETTLED, "too many settlements wait for the shared store: one is lost");

@@ -1,7 +1,7 @@
 //! The connection with its deadline and its breaker: a store that is gone costs nothing but a
 //! look at a flag.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -20,13 +20,17 @@ use crate::telemetry::StoreMetrics;
 /// needs it.
 const ASKING: usize = 24;
 const TELLING: usize = 16;
-/// So many calls in a row that miss their deadline open the breaker.
+/// So many calls in a row that miss their deadline open the breaker, if nothing was heard for as
+/// many deadlines: a server that is only busy is better than none.
 const STRIKES: u32 = 3;
 
 /// Calls go through if a connection is there; who calls does not wait for one.
 pub(super) struct Link {
     current: ArcSwapOption<Connection>,
     strikes: AtomicU32,
+    /// When it last answered in time, milliseconds since `begun`.
+    heard: AtomicU64,
+    begun: Instant,
     /// Wakes the keeper when the connection is lost.
     pub(super) lost: Notify,
     /// Why it was lost last, and when: one log line per change.
@@ -44,6 +48,8 @@ impl Link {
         Self {
             current: ArcSwapOption::empty(),
             strikes: AtomicU32::new(0),
+            heard: AtomicU64::new(0),
+            begun: Instant::now(),
             lost: Notify::new(),
             down: Mutex::new(Some(("not connected yet".to_owned(), Instant::now()))),
             asking: Semaphore::new(ASKING),
@@ -76,7 +82,7 @@ impl Link {
         let answered = timeout(self.deadline, self.run(Connection::clone(&connection), op, &args())).await;
         let (result, outcome) = match answered {
             Ok(Ok(value)) => {
-                self.strikes.store(0, Ordering::Relaxed);
+                self.hear();
                 ("ok", Ok(value))
             }
             Ok(Err(error)) => {
@@ -86,7 +92,10 @@ impl Link {
             }
             Err(_) => {
                 let error = format!("no answer within {} ms", self.deadline.as_millis());
-                if self.strikes.fetch_add(1, Ordering::Relaxed) + 1 >= STRIKES {
+                let strikes = self.strikes.fetch_add(1, Ordering::Relaxed) + 1;
+                let silent =
+                    self.begun.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)));
+                if strikes >= STRIKES && silent >= self.deadline * STRIKES {
                     self.lose(&connection, &error);
                 }
                 ("timeout", Err(error))
@@ -125,12 +134,18 @@ impl Link {
 
     /// Puts a connection to use.
     pub(super) fn up(&self, connection: Connection) {
-        self.strikes.store(0, Ordering::Relaxed);
+        self.hear();
         self.current.store(Some(Arc::new(connection)));
         self.metrics.store_up(true);
         if let Some((_, since)) = self.down.lock().take() {
             tracing::info!(after_ms = since.elapsed().as_millis(), "the shared store answers");
         }
+    }
+
+    fn hear(&self) {
+        self.strikes.store(0, Ordering::Relaxed);
+        let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(since, Ordering::Relaxed);
     }
 
     /// Notes why a new connection was not put to use; a line if it is news.

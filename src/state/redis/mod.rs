@@ -15,3 +15,4 @@ mod upkeep;
 mod wire;
 
 pub(super) use engine::Engine;
+pub(super) use upkeep::Outage;

@@ -1,6 +1,7 @@
 //! The work behind the requests: keeping the connection, renewing, agreeing after a loss of
 //! memory, looking again when time has made room.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use super::engine::Engine;
 use super::link::explain;
 use super::scripts::{CHARGE, RESTORE, SHOW, TICK};
 use super::wire::{ask_json, charge_json, level_json, millis, stored};
-use crate::state::{Charge, LeaseId, LevelRow, Levels, PoolRow};
+use crate::state::{Ask, Charge, LeaseId, LevelRow, Levels, PoolRow};
 
 /// Between two looks at the store without anything to renew.
 const TICK_EVERY: Duration = Duration::from_secs(1);
@@ -32,10 +33,20 @@ const RESTORE_WITHIN: Duration = Duration::from_secs(5);
 /// Pages of `/levels`.
 const MOST_PAGES: usize = 1000;
 
+/// What goes on in place of the store while it is gone.
+pub(in crate::state) trait Outage: Send + Sync {
+    /// What was granted and not reported yet. Asked before each attempt to go back to the store.
+    fn granted(&self) -> Vec<Arc<Ask>>;
+    /// They are leases of the store now, with these windows.
+    fn adopted(&self, windows: &HashMap<LeaseId, String>);
+    /// Requests go to the store again.
+    fn over(&self);
+}
+
 impl Engine {
-    /// Connects, says so with `up`, and does it again each time the connection is lost. `ready`
-    /// runs on each new connection before requests do.
-    pub(in crate::state) async fn keep(&self, stop: &CancellationToken, up: impl Fn() + Send + Sync) {
+    /// Connects, and does it again each time the connection is lost. What `outage` granted meanwhile
+    /// becomes leases of the store before requests go there again.
+    pub(in crate::state) async fn keep(&self, stop: &CancellationToken, outage: &impl Outage) {
         let mut retry = FIRST_RETRY;
         loop {
             if self.link.is_up() {
@@ -47,10 +58,10 @@ impl Engine {
                 self.wake_all();
                 continue;
             }
-            match self.try_connect().await {
+            match self.try_connect(outage).await {
                 Ok(()) => {
                     retry = FIRST_RETRY;
-                    up();
+                    outage.over();
                     continue;
                 }
                 Err(why) => self.link.still_down(&why),
@@ -66,7 +77,7 @@ impl Engine {
 
     /// A connection is used only if it answers as fast as requests need it, and can do all that
     /// they need: scripts that write.
-    pub(in crate::state) async fn try_connect(&self) -> Result<(), String> {
+    pub(in crate::state) async fn try_connect(&self, outage: &impl Outage) -> Result<(), String> {
         let mut connection = self.connector.connect().await.map_err(|error| explain(&error))?;
         for _ in 0..3 {
             let ping = redis::cmd("PING");
@@ -77,7 +88,12 @@ impl Engine {
                 Err(_) => return Err(format!("it does not answer within {} ms", self.link.deadline().as_millis())),
             }
         }
-        self.restore(&connection, "").await?;
+        self.restore(&connection, "", Vec::new()).await?;
+        let granted = outage.granted();
+        if !granted.is_empty() {
+            let leases = granted.iter().map(|ask| [String::new(), ask_json(ask, &self.replica)]).collect();
+            outage.adopted(&self.restore(&connection, "", leases).await?);
+        }
         self.link.up(connection);
         self.tell_unsettled().await?;
         self.tick(true).await
@@ -90,13 +106,19 @@ impl Engine {
             return Ok(());
         }
         let connection = self.connector.connect().await.map_err(|error| explain(&error))?;
-        self.restore(&connection, current).await
+        self.restore(&connection, current, Vec::new()).await.map(drop)
     }
 
     /// Brings what this replica knows to the store if that does not know it, and agrees on an
     /// epoch. Budgets are taken from the last levels known here, and open leases: what other
-    /// replicas know they bring themselves, and the larger use counts. Rates start full.
-    async fn restore(&self, connection: &Connection, current: &str) -> Result<(), String> {
+    /// replicas know they bring themselves, and the larger use counts. Rates start full. Returns the
+    /// windows of the `leases` given, pairs of windows and ask.
+    async fn restore(
+        &self,
+        connection: &Connection,
+        current: &str,
+        mut leases: Vec<[String; 2]>,
+    ) -> Result<HashMap<LeaseId, String>, String> {
         let mine = self.epoch.load_full();
         let stored = redis::cmd("HGET").arg(self.levels_key()).arg("!epoch").to_owned();
         let mut asking = connection.clone();
@@ -104,7 +126,7 @@ impl Engine {
         let stored = tokio::time::timeout(RESTORE_WITHIN, asked).await;
         let stored = stored.map_err(|_| "no answer".to_owned())?.map_err(|error| explain(&error))?;
         let lost = !mine.is_empty() && stored.as_deref() != Some(mine.as_str());
-        let (mut levels, mut leases) = (Vec::new(), Vec::new());
+        let mut levels = Vec::new();
         if lost {
             let books = self.books.lock();
             let budgets = books.mirror.budgets();
@@ -114,7 +136,7 @@ impl Engine {
         let proposed = stored.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
         let batches = levels.len().max(leases.len()).div_ceil(BATCH).max(1);
         let (mut levels, mut leases) = (levels.into_iter(), leases.into_iter());
-        let mut epoch = String::new();
+        let (mut epoch, mut windows) = (String::new(), HashMap::new());
         for _ in 0..batches {
             let some: Vec<String> = levels.by_ref().take(BATCH).collect();
             let mut args = vec![proposed.clone(), millis(self.lease).to_string(), some.len().to_string()];
@@ -124,6 +146,8 @@ impl Engine {
             let answered = tokio::time::timeout(RESTORE_WITHIN, run).await.map_err(|_| "no answer".to_owned())?;
             let mut reply = self.read(answered.map_err(|error| explain(&error))?)?;
             epoch = reply.field(0);
+            let known: Vec<(String, String)> = reply.field(1);
+            windows.extend(known.into_iter().filter_map(|(id, window)| Some((LeaseId::parse(&id)?, window))));
         }
         self.epoch.store(Arc::new(epoch));
         if lost {
@@ -134,7 +158,7 @@ impl Engine {
                  knew; rates start full"
             );
         }
-        Ok(())
+        Ok(windows)
     }
 
     /// Tells the store of leases that ended while it did not listen.
