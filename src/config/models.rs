@@ -103,10 +103,11 @@ fn target(
         let known = raw.providers.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(format!("unknown provider `{name}`; there is {known}"));
     };
+    let known = catalog.model(&provider.kind, model);
     Ok(Some(TargetRoute {
         provider: Arc::clone(provider),
-        target: Target { model: model.to_owned() },
-        model: catalog.model(&provider.kind, model),
+        target: Target { model: model.to_owned(), max_output: known.max_output, api_version: None },
+        model: known,
         label: Arc::from(text),
     }))
 }

@@ -1,0 +1,30 @@
+//! Every adapter there is.
+
+use crate::adapter::Adapter;
+use crate::openai::kinds;
+
+/// All adapters, in the order of the docs.
+pub const ADAPTERS: &[&dyn Adapter] = &[
+    &kinds::OPENAI,
+    &kinds::MISTRAL,
+    &kinds::GROQ,
+    &kinds::DEEPSEEK,
+    &kinds::XAI,
+    &kinds::TOGETHER,
+    &kinds::FIREWORKS,
+    &kinds::OPENROUTER,
+    &kinds::CEREBRAS,
+    &kinds::PERPLEXITY,
+    &kinds::COHERE,
+    &kinds::NVIDIA,
+    &kinds::VLLM,
+    &kinds::SGLANG,
+    &kinds::OLLAMA,
+    &kinds::LLAMACPP,
+    &kinds::LMSTUDIO,
+];
+
+/// The adapter of a provider kind, by the name it has in configs.
+pub fn adapter(name: &str) -> Option<&'static dyn Adapter> {
+    ADAPTERS.iter().copied().find(|adapter| adapter.name() == name)
+}

@@ -1,0 +1,12 @@
+//! What a client's API looks like from the hub: one encoder per API, each a stream and a whole
+//! answer. A provider that speaks the client's API is not translated at all.
+
+mod chat;
+mod chat_stream;
+mod kind;
+mod seam;
+
+pub(crate) use chat::usage as chat_usage;
+pub use kind::Dialect;
+pub use seam::Encoder;
+pub(crate) use seam::{Reader, encoder, reply, stream};
