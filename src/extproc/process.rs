@@ -88,11 +88,12 @@ impl Processor {
             ExtProcMode::Serve => {}
             ExtProcMode::Steer => return Err(Status::unimplemented("steer")),
         }
-        if let Some(message) = serve::unfit(modes, ended) {
+        let asked = serve::Asked { modes, ended };
+        if let Some(message) = serve::unfit(asked) {
             tracing::error!("{message}");
-            return Ok(Kind::Serves(Served::whole(door::Reply::error(&misconfigured(message), ""))));
+            return Ok(Kind::Serves(Served::at_once(door::Reply::error(&misconfigured(message), ""))));
         }
-        let served = serve::begin(&self.gateway, head, inbound, ended).await;
+        let served = serve::begin(&self.gateway, head, inbound, asked).await;
         Ok(Kind::Serves(served))
     }
 

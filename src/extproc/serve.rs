@@ -2,12 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, header::CONTENT_LENGTH};
 use sluice_proto as pb;
-use sluice_proto::processing_request::Request as Asked;
+use sluice_proto::processing_request::Request as Part;
 use sluice_proto::processing_response::Response as Said;
 use sluice_proto::streamed_immediate_response::Response as Streamed;
 use tokio::time::timeout;
@@ -15,9 +16,10 @@ use tonic::Streaming;
 
 use super::head;
 use super::pass::said;
+use super::process::Modes;
 use crate::budget::Held;
 use crate::config::Limits;
-use crate::door::{self, Begun, Call, Collector, Head, Reader, Reply, broke_off, slow};
+use crate::door::{self, Begun, Collector, Head, Reader, Reply, broke_off, slow};
 use crate::error::Error;
 use crate::pipeline::Gateway;
 
@@ -25,8 +27,8 @@ use crate::pipeline::Gateway;
 const PIECE: usize = 64 * 1024;
 
 /// Why requests cannot be served as the filter is configured: the setting to change.
-pub(super) fn unfit(modes: super::process::Modes, ended: bool) -> Option<&'static str> {
-    if ended || modes.request == pb::BodySendMode::FullDuplexStreamed {
+pub(super) fn unfit(asked: Asked) -> Option<&'static str> {
+    if asked.ended || asked.modes.request == pb::BodySendMode::FullDuplexStreamed {
         return None;
     }
     Some(
@@ -40,37 +42,51 @@ pub(super) async fn begin(
     gateway: &Arc<Gateway>,
     head: Head,
     inbound: Streaming<pb::ProcessingRequest>,
-    ended: bool,
+    asked: Asked,
 ) -> Served {
     let declared = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared = declared.and_then(|text| text.parse().ok()).unwrap_or(0);
-    match door::begin(gateway, head, FromEnvoy { inbound, declared, ended }) {
-        Begun::Answered(reply) => Served::whole(reply),
+    let ended = Arc::new(AtomicBool::new(asked.ended));
+    let streams = asked.modes.request == pb::BodySendMode::FullDuplexStreamed;
+    let begun = door::begin(gateway, head, FromEnvoy { inbound, declared, ended: Arc::clone(&ended) });
+    let first = match begun {
+        Begun::Answered(reply) => State::Begins(reply),
         Begun::Called(mut call) => match call.admitted().await {
-            Some(reply) => Served::of(reply),
-            None => Served::coming(call),
+            Some(reply) => State::Begins(reply),
+            None => State::Coming(Box::pin(async move { call.reply().await })),
         },
-    }
+    };
+    Served { state: first, in_pieces: streams && ended.load(Ordering::Acquire) }
+}
+
+/// What Envoy said of the request beside its head.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) modes: Modes,
+    /// It has no body.
+    pub(super) ended: bool,
 }
 
 /// A request body as Envoy sends it.
 struct FromEnvoy {
     inbound: Streaming<pb::ProcessingRequest>,
     declared: usize,
-    /// There is none.
-    ended: bool,
+    /// There is none, or all of it has come.
+    ended: Arc<AtomicBool>,
 }
 
 impl Reader for FromEnvoy {
     async fn read(self, limits: &Limits, held: &mut Held) -> Result<Bytes, Error> {
-        if self.ended {
+        if self.ended.load(Ordering::Acquire) {
             return Ok(Bytes::new());
         }
         let collector = Collector::new(self.declared, limits, held)?;
-        match timeout(limits.body_timeout, collect(self.inbound, collector, limits, held)).await {
-            Ok(result) => result,
-            Err(_) => Err(slow(limits.body_timeout)),
-        }
+        let body = match timeout(limits.body_timeout, collect(self.inbound, collector, limits, held)).await {
+            Ok(result) => result?,
+            Err(_) => return Err(slow(limits.body_timeout)),
+        };
+        self.ended.store(true, Ordering::Release);
+        Ok(body)
     }
 }
 
@@ -85,13 +101,13 @@ async fn collect(
     loop {
         let message = inbound.message().await.ok().flatten().ok_or_else(broke_off)?;
         match message.request {
-            Some(Asked::RequestBody(piece)) => {
+            Some(Part::RequestBody(piece)) => {
                 collector.push(piece.body, limits, held)?;
                 if piece.end_of_stream {
                     break;
                 }
             }
-            Some(Asked::RequestTrailers(_)) => break,
+            Some(Part::RequestTrailers(_)) => break,
             _ => {}
         }
     }
@@ -101,6 +117,9 @@ async fn collect(
 /// An answer as messages to Envoy.
 pub(super) struct Served {
     state: State,
+    /// Envoy takes an answer in pieces: it keeps the client's connection open after one, unlike after an answer in one
+    /// message, and it accepts any status. Only once the request has come to its end.
+    in_pieces: bool,
 }
 
 enum State {
@@ -112,17 +131,9 @@ enum State {
 }
 
 impl Served {
-    /// An answer that is all there, at any moment of the request.
-    pub(super) fn whole(reply: Reply) -> Self {
-        Self { state: State::Begins(reply) }
-    }
-
-    fn of(reply: Reply) -> Self {
-        Self { state: State::Begins(reply) }
-    }
-
-    fn coming(mut call: Call) -> Self {
-        Self { state: State::Coming(Box::pin(async move { call.reply().await })) }
+    /// An answer in one message.
+    pub(super) fn at_once(reply: Reply) -> Self {
+        Self { state: State::Begins(reply), in_pieces: false }
     }
 
     /// The next message. After the last one Envoy is told that the answer is complete, never before.
@@ -155,12 +166,17 @@ impl Served {
     }
 
     fn headers(&mut self) -> Option<pb::ProcessingResponse> {
-        let State::Begins(reply) = std::mem::replace(&mut self.state, State::Over) else { return None };
-        if let door::Body::Whole(body) = reply.body {
-            return Some(immediate(reply.status.as_u16(), &reply.headers, body.unwrap_or_default(), reply.code));
+        let State::Begins(mut reply) = std::mem::replace(&mut self.state, State::Over) else { return None };
+        let mut last = Bytes::new();
+        if let door::Body::Whole(body) = &mut reply.body {
+            last = body.take().unwrap_or_default();
+            if !self.in_pieces {
+                return Some(immediate(&reply, last));
+            }
+            reply.headers.insert(CONTENT_LENGTH, HeaderValue::from(last.len()));
         }
         let headers = head::response(reply.status, &reply.headers);
-        self.state = State::Flows(reply.body, Bytes::new());
+        self.state = State::Flows(reply.body, last);
         let begins = pb::HttpHeaders { headers: Some(headers), end_of_stream: false };
         Some(streamed(Streamed::HeadersResponse(begins)))
     }
@@ -175,12 +191,12 @@ fn piece(body: Bytes, end_of_stream: bool) -> pb::ProcessingResponse {
 }
 
 /// An answer in one message, allowed at every moment and in every mode.
-fn immediate(status: u16, headers: &http::HeaderMap, body: Bytes, code: Option<String>) -> pb::ProcessingResponse {
-    let mutation = pb::HeaderMutation { set_headers: head::set(headers), remove_headers: Vec::new() };
+fn immediate(reply: &Reply, body: Bytes) -> pb::ProcessingResponse {
+    let mutation = pb::HeaderMutation { set_headers: head::set(&reply.headers), remove_headers: Vec::new() };
     said(Said::ImmediateResponse(pb::ImmediateResponse {
-        status: Some(pb::HttpStatus { code: i32::from(status) }),
+        status: Some(pb::HttpStatus { code: i32::from(reply.status.as_u16()) }),
         headers: Some(mutation),
         body,
-        details: format!("sluice_{}", code.as_deref().unwrap_or("answer")),
+        details: format!("sluice_{}", reply.code.as_deref().unwrap_or("answer")),
     }))
 }

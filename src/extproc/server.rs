@@ -102,14 +102,18 @@ impl Bound {
         not_serving(&health).await;
         streams.close();
         let deadline = gateway.live.snapshot().limits.drain_timeout;
-        // Health watchers never end by themselves: the streams of requests are what counts.
-        let late = tokio::time::timeout(deadline, async {
+        let finished = tokio::time::timeout(deadline, async {
             tokio::select! {
-                _ = &mut serving => {}
-                () = streams.wait() => {}
+                _ = &mut serving => true,
+                // Watchers of health never end by themselves: the streams of requests are what counts.
+                () = streams.wait() => false,
             }
         });
-        let open = if late.await.is_err() { streams.len() } else { 0 };
+        let open = match finished.await {
+            Ok(true) => return 0,
+            Ok(false) => 0,
+            Err(_) => streams.len(),
+        };
         cut.cancel();
         drop(tokio::time::timeout(FLUSH, serving).await);
         open
