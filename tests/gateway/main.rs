@@ -1,4 +1,6 @@
-//! Black-box tests: a real gateway over real sockets in front of the mock provider.
+//! Black-box tests: a real gateway over real sockets in front of the mock provider. They run twice: through the HTTP
+//! door, and with `SLUICE_DOOR=envoy` through a real Envoy. Tests in a module `front` are about the HTTP door itself and
+//! are left out of the second run; those in `ext_proc` bring their own Envoy and are left out of it too.
 
 #[cfg(test)]
 mod client_gone;
@@ -8,6 +10,8 @@ mod common;
 mod docs;
 #[cfg(test)]
 mod drain;
+#[cfg(test)]
+mod envoy;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
