@@ -167,8 +167,7 @@ fn answers() -> Vec<(ours::processing_response::Response, theirs::processing_res
     use theirs::processing_response::Response as Their;
     use theirs::streamed_immediate_response::Response as TheirStreamed;
     let our_piece = ours::StreamedBodyResponse { body: Bytes::from_static(b"x"), end_of_stream: true };
-    let their_piece =
-        theirs::StreamedBodyResponse { body: b"x".to_vec(), end_of_stream: true, ..Default::default() };
+    let their_piece = theirs::StreamedBodyResponse { body: b"x".to_vec(), end_of_stream: true, ..Default::default() };
     let our_head = |body| ours::HeadersResponse { response: Some(our_common(body)) };
     let their_head = |body| theirs::HeadersResponse { response: Some(their_common(body)) };
     let our_body = |body| ours::BodyResponse { response: Some(our_common(body)) };
@@ -269,8 +268,5 @@ fn every_answer_is_read() {
 
 #[test]
 fn the_path_of_the_service_is_envoys() {
-    assert_eq!(
-        ours::external_processor_server::SERVICE_NAME,
-        theirs::external_processor_server::SERVICE_NAME
-    );
+    assert_eq!(ours::external_processor_server::SERVICE_NAME, theirs::external_processor_server::SERVICE_NAME);
 }

@@ -5,38 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What a client can call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `/v1/chat/completions`
-    ChatCompletions,
-    /// `/v1/completions`
-    Completions,
-    /// `/v1/embeddings`
-    Embeddings,
-}
-
-impl Endpoint {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
-
-    /// The path at the gateway.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    /// The endpoint at a path.
-    pub fn from_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
-    }
-}
+pub use crate::endpoint::Endpoint;
+use crate::text::some;
 
 /// Top-level fields whose raw JSON is of use later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +27,7 @@ pub enum Field {
     ToolChoice,
     /// `functions`
     Functions,
-    /// `response_format`
+    /// `response_format`, or what stands for it: `text.format`, `output_config.format`
     ResponseFormat,
     /// `stream_options`
     StreamOptions,
@@ -65,9 +39,11 @@ pub enum Field {
     Dimensions,
     /// `encoding_format`
     EncodingFormat,
+    /// `system`, `instructions`
+    System,
 }
 
-const FIELDS: usize = 12;
+const FIELDS: usize = 13;
 
 /// What an answer is labelled with where the provider's own has no label. Set by the caller, who
 /// has a clock.
@@ -117,7 +93,7 @@ pub struct Call {
     pub stream: bool,
     /// Whether the client asked for the usage chunk of a stream.
     pub include_usage: bool,
-    /// `max_completion_tokens`, or `max_tokens`.
+    /// `max_completion_tokens`, or `max_tokens`, or `max_output_tokens`.
     pub max_output: Option<u64>,
     /// Choices that are generated, at least 1: the larger of `n` and `best_of`, per prompt.
     pub n: u64,
@@ -125,6 +101,9 @@ pub struct Call {
     pub user: Option<String>,
     /// What answers without a label of their own are labelled with.
     pub stamp: Stamp,
+    /// Headers of the client's that a provider that speaks its API gets too.
+    pub passed: HeaderMap,
+    /// Where the model's name stands in `body`, with its quotes if it is JSON.
     pub(crate) model_span: Range<usize>,
     spans: [Option<Range<usize>>; FIELDS],
 }
@@ -168,6 +147,32 @@ struct Top<'a> {
     dimensions: Option<&'a RawValue>,
     #[serde(borrow)]
     encoding_format: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instructions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_output_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_config: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_format: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    background: Option<&'a RawValue>,
+    #[serde(borrow)]
+    previous_response_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    conversation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    query: Option<&'a RawValue>,
+    #[serde(borrow)]
+    documents: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream_format: Option<&'a RawValue>,
 }
 
 fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
@@ -177,6 +182,65 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawV
 #[derive(Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
+}
+
+/// Where the form of an answer stands beside other things.
+#[derive(Deserialize)]
+struct Formed<'a> {
+    #[serde(borrow)]
+    format: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    user_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Top<'a> {
+    /// The form of the answer, wherever the endpoint has it.
+    fn format(&self, endpoint: Endpoint) -> Option<&'a RawValue> {
+        let within = |raw: Option<&'a RawValue>| {
+            some(raw).and_then(|raw| serde_json::from_str::<Formed<'a>>(raw.get()).ok()?.format)
+        };
+        match endpoint {
+            Endpoint::Responses => within(self.text),
+            Endpoint::Messages | Endpoint::CountTokens => within(self.output_config).or(some(self.output_format)),
+            _ => self.response_format,
+        }
+    }
+
+    /// The end user, wherever the endpoint has it.
+    fn user(&self, endpoint: Endpoint) -> Result<Option<String>, BadRequest> {
+        if endpoint.is_anthropic() {
+            let metadata = some(self.metadata).and_then(|raw| serde_json::from_str::<Metadata<'_>>(raw.get()).ok());
+            return Ok(metadata.and_then(|metadata| metadata.user_id).map(Cow::into_owned));
+        }
+        optional::<String>(self.user, "user", "a string")
+    }
+
+    fn streams(&self, endpoint: Endpoint) -> Result<bool, BadRequest> {
+        if !endpoint.may_stream() {
+            return Ok(false);
+        }
+        if endpoint == Endpoint::Speech {
+            let format = optional::<Cow<'_, str>>(self.stream_format, "stream_format", "a string")?;
+            return Ok(format.as_deref() == Some("sse"));
+        }
+        Ok(optional::<bool>(self.stream, "stream", "true or false")?.unwrap_or(false))
+    }
+
+    fn max_output(&self) -> Result<Option<u64>, BadRequest> {
+        let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
+        let most = count(self.max_completion_tokens, "max_completion_tokens")?;
+        let most = most.or(count(self.max_tokens, "max_tokens")?);
+        Ok(most.or(count(self.max_output_tokens, "max_output_tokens")?))
+    }
+
+    fn choices(&self) -> Result<u64, BadRequest> {
+        let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
+        Ok(count(self.n, "n")?.unwrap_or(1).max(count(self.best_of, "best_of")?.unwrap_or(1)).max(1))
+    }
 }
 
 impl Call {
@@ -196,15 +260,8 @@ impl Call {
         if model.is_empty() {
             return Err(BadRequest::field("model", "you must provide a model parameter"));
         }
-        require(endpoint, &top)?;
-        let flag = |raw, name| optional::<bool>(raw, name, "true or false");
-        let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
-        let stream = flag(top.stream, "stream")?.unwrap_or(false) && endpoint != Endpoint::Embeddings;
+        require::fields(endpoint, &top)?;
         let options = optional::<StreamOptions>(top.stream_options, "stream_options", "an object")?;
-        let max_output = count(top.max_completion_tokens, "max_completion_tokens")?;
-        let max_output = max_output.or(count(top.max_tokens, "max_tokens")?);
-        let n = count(top.n, "n")?.unwrap_or(1).max(count(top.best_of, "best_of")?.unwrap_or(1));
-        let user = optional::<String>(top.user, "user", "a string")?;
         let span = |raw: Option<&RawValue>| raw.map(|raw| span_in(&body, raw.get()));
         let spans = [
             span(top.messages),
@@ -213,25 +270,25 @@ impl Call {
             span(top.tools),
             span(top.tool_choice),
             span(top.functions),
-            span(top.response_format),
+            span(top.format(endpoint)),
             span(top.stream_options),
             span(top.max_tokens),
             span(top.max_completion_tokens),
             span(top.dimensions),
             span(top.encoding_format),
+            span(top.system.or(top.instructions)),
         ];
-        let (model_span, model) = (span_in(&body, model_raw.get()), model.into_owned());
-        let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
         Ok(Self {
             endpoint,
-            model,
-            stream,
-            include_usage,
-            max_output,
-            n: n.max(1),
-            user,
+            stream: top.streams(endpoint)?,
+            include_usage: options.and_then(|options| options.include_usage).unwrap_or(false),
+            max_output: top.max_output()?,
+            n: top.choices()?,
+            user: top.user(endpoint)?,
             stamp: Stamp::default(),
-            model_span,
+            passed: HeaderMap::new(),
+            model_span: span_in(&body, model_raw.get()),
+            model: model.into_owned(),
             spans,
             body,
         })
@@ -273,25 +330,7 @@ pub(crate) fn optional<'a, T: Deserialize<'a>>(
     raw.filter(|raw| raw.get() != "null").map(|raw| typed(raw, name, what)).transpose()
 }
 
-/// The field that makes the request, with the JSON types it may have.
-fn require(endpoint: Endpoint, top: &Top<'_>) -> Result<(), BadRequest> {
-    let (name, raw, first, what) = match endpoint {
-        Endpoint::ChatCompletions => ("messages", top.messages, "[", "an array of messages"),
-        Endpoint::Completions => ("prompt", top.prompt, "[\"", "a string or an array"),
-        Endpoint::Embeddings => ("input", top.input, "[\"", "a string or an array"),
-    };
-    let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "null") else {
-        return Err(BadRequest::field(name, format!("missing required parameter: `{name}`")));
-    };
-    if !raw.starts_with(|c| first.contains(c)) {
-        return Err(BadRequest::field(name, format!("`{name}` must be {what}")));
-    }
-    let empty = raw.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'));
-    if empty {
-        return Err(BadRequest::field(name, format!("`{name}` must not be empty")));
-    }
-    Ok(())
-}
+mod require;
 
 #[cfg(test)]
 mod tests {

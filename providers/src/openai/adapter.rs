@@ -3,17 +3,20 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use super::decode::{self, ChatDecoder};
+use super::passing::Passing;
 use super::stream::OpenAiStream;
 use super::wire::{self, Whole};
-use super::{errors, request};
+use super::{errors, form, request, write};
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
     Usage,
 };
-use crate::call::Call;
+use crate::call::{Call, Endpoint};
 use crate::declare::Declaration;
+use crate::dialect::{self, Dialect};
 use crate::error::UpstreamError;
-use crate::hub;
+use crate::hub::{self, ChatRequest};
 
 /// Where a compatible API is narrower than `OpenAI`'s.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +34,23 @@ pub(crate) struct OpenAi {
 }
 
 impl OpenAi {
+    /// Whether the client speaks an API that the provider does not.
+    fn translates(&self, call: &Call) -> bool {
+        Dialect::of(call.endpoint).is_some_and(|dialect| !self.declared.speaks.contains(&dialect))
+    }
+
     /// A JSON request.
     pub(crate) fn post(path: String, body: Bytes) -> UpstreamRequest {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         UpstreamRequest { method: Method::POST, path, headers, body }
     }
+}
+
+/// Whether a body is JSON; one that does not say is.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.is_empty() || kind.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"))
 }
 
 impl Adapter for OpenAi {
@@ -49,27 +63,55 @@ impl Adapter for OpenAi {
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
+        if self.translates(call) {
+            let request = ChatRequest::of(call).map_err(|bad| TranslateError::Malformed(bad.message))?;
+            let body = write::body(&request, call.stream, target, self.quirks);
+            return Ok(Self::post("chat/completions".to_owned(), Bytes::from(body.to_string())));
+        }
         let path = call.endpoint.path().trim_start_matches("/v1/").to_owned();
-        Ok(Self::post(path, request::body(call, target, self.quirks)))
+        if call.endpoint.is_form() {
+            let mut request = Self::post(path, form::body(call, target));
+            form::content_type(call, &mut request.headers);
+            return Ok(request);
+        }
+        let mut request = Self::post(path, request::body(call, target, self.quirks));
+        request.headers.extend(call.passed.clone());
+        Ok(request)
     }
 
-    fn reply(&self, _head: &ResponseHead<'_>, body: Bytes, _exchange: &Exchange<'_>) -> Result<Reply, TranslateError> {
+    fn reply(&self, head: &ResponseHead<'_>, body: Bytes, exchange: &Exchange<'_>) -> Result<Reply, TranslateError> {
+        if self.translates(exchange.call) {
+            return dialect::reply(body, head.headers, exchange, None, &|body, _, sink| decode::read_whole(body, sink));
+        }
+        if !is_json(head.headers) {
+            // Sound, or a transcript as plain text: no usage is in it.
+            return Ok(Reply { body, usage: None, text: String::new() });
+        }
         let whole: Whole<'_> = match serde_json::from_slice(&body) {
             Ok(whole) => whole,
             Err(error) => {
                 return Err(TranslateError::Malformed(format!("the body is not the JSON it should be: {error}")));
             }
         };
-        let usage = whole.usage.map(Usage::from);
+        let usage = whole.usage.map(Usage::from).or_else(|| wire::billed(whole.meta));
         let mut text = String::new();
         if usage.is_none() {
             wire::text_of(whole.choices, &mut text);
+            wire::text_of_items(whole.output, &mut text);
         }
         Ok(Reply { body, usage, text })
     }
 
     fn stream(&self, _head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
-        Box::new(OpenAiStream::new(!exchange.call.include_usage))
+        if self.translates(exchange.call) {
+            return dialect::stream(ChatDecoder::default(), exchange, None);
+        }
+        match exchange.call.endpoint {
+            Endpoint::ChatCompletions | Endpoint::Completions => {
+                Box::new(OpenAiStream::new(!exchange.call.include_usage))
+            }
+            _ => Box::new(Passing::new()),
+        }
     }
 
     fn error(&self, head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError {

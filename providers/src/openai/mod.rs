@@ -2,10 +2,15 @@
 //! but for what must change; `usage.prompt_tokens` includes cached tokens.
 
 mod adapter;
+mod decode;
 pub(crate) mod errors;
+mod form;
 pub(crate) mod kinds;
+mod passing;
 pub(crate) mod request;
 mod stream;
+mod turns;
 mod wire;
+mod write;
 
 pub(crate) use adapter::{OpenAi, Quirks};
