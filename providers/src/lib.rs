@@ -8,14 +8,20 @@
 
 mod adapter;
 mod adapters;
+mod anthropic;
+mod bedrock;
 mod call;
 pub mod catalog;
 mod declare;
 pub mod dialect;
+mod embed;
 mod error;
 mod eventstream;
+mod fault;
+mod gemini;
 pub mod hub;
 mod openai;
+mod path;
 mod sse;
 mod text;
 

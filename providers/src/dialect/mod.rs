@@ -6,7 +6,6 @@ mod chat_stream;
 mod kind;
 mod seam;
 
-pub(crate) use chat::usage as chat_usage;
 pub use kind::Dialect;
 pub use seam::Encoder;
-pub(crate) use seam::{Reader, encoder, reply, stream};
+pub(crate) use seam::{encoder, reply, stream};

@@ -14,7 +14,7 @@ use crate::text::{Text, some};
 
 /// The top level of the body.
 #[derive(Deserialize)]
-struct Top<'a> {
+struct Body<'a> {
     #[serde(borrow, default)]
     messages: Vec<&'a RawValue>,
     #[serde(borrow)]
@@ -67,7 +67,7 @@ impl<'a> ChatRequest<'a> {
     /// Reads the request of a call, whatever API the client speaks. Costs time linear in the body;
     /// strings without escapes are not copied.
     pub fn of(call: &'a Call) -> Result<Self, BadRequest> {
-        let top: Top<'a> = serde_json::from_slice(&call.body)
+        let top: Body<'a> = serde_json::from_slice(&call.body)
             .map_err(|error| BadRequest::field("messages", format!("`messages` cannot be read: {error}")))?;
         Ok(Self {
             messages: conversation::read(&top.messages)?,
@@ -88,7 +88,7 @@ impl<'a> ChatRequest<'a> {
     }
 }
 
-fn sampling<'a>(top: &Top<'a>, n: u64) -> Result<Sampling<'a>, BadRequest> {
+fn sampling<'a>(top: &Body<'a>, n: u64) -> Result<Sampling<'a>, BadRequest> {
     let float = |raw, name| optional::<f64>(raw, name, "a number");
     let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
     Ok(Sampling {
@@ -128,7 +128,7 @@ struct WireThinking<'a> {
     budget_tokens: Option<u64>,
 }
 
-fn reasoning(top: &Top<'_>) -> Result<Reasoning, BadRequest> {
+fn reasoning(top: &Body<'_>) -> Result<Reasoning, BadRequest> {
     let effort = optional::<Text<'_>>(top.reasoning_effort, "reasoning_effort", "a string")?;
     let effort = effort.map(|name| {
         Effort::from_name(name.as_str()).ok_or_else(|| {

@@ -35,7 +35,7 @@ pub(crate) const AS_IS: &[(Feature, Support)] = &{
     all
 };
 
-const PLAIN: Quirks = Quirks { max_tokens: false, stream_options: true };
+pub(super) const PLAIN: Quirks = Quirks { max_tokens: false, stream_options: true };
 /// Knows `max_tokens` only.
 const OLD_BOUND: Quirks = Quirks { max_tokens: true, stream_options: true };
 /// Knows neither `max_completion_tokens` nor `stream_options`, and reports usage unasked.

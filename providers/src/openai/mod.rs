@@ -2,10 +2,12 @@
 //! but for what must change; `usage.prompt_tokens` includes cached tokens.
 
 mod adapter;
+mod azure;
 pub(crate) mod errors;
 pub(crate) mod kinds;
 pub(crate) mod request;
 mod stream;
 mod wire;
 
-pub(crate) use adapter::{OpenAi, Quirks};
+pub(crate) use adapter::OpenAi;
+pub(crate) use azure::AZURE;
