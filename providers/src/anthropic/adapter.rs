@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::decode::{MessagesDecoder, read_whole};
 use super::generation::Generation;
@@ -84,8 +84,9 @@ impl Adapter for Anthropic {
         let body = if Dialect::of(call.endpoint) == Some(Dialect::AnthropicMessages) {
             request::splice_native(call, target)
         } else {
-            let mut body = request::body(&ChatRequest::of(call)?, target)?;
+            let mut body = Map::new();
             body.insert("model".to_owned(), target.model.as_str().into());
+            body.append(&mut request::body(&ChatRequest::of(call)?, target)?);
             if call.stream {
                 body.insert("stream".to_owned(), true.into());
             }

@@ -15,17 +15,25 @@ pub(super) fn cache_point(mark: &CacheMark) -> Value {
     }
 }
 
+/// What is known while a conversation is written.
+struct Writer {
+    /// Documents so far.
+    documents: u32,
+    /// The model seals its reasoning, and knows its seals.
+    seals: bool,
+}
+
 /// The `system` blocks and the `messages`: roles alternate, so neighbours of one role are merged.
-pub(super) fn conversation(request: &ChatRequest<'_>) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
+pub(super) fn conversation(request: &ChatRequest<'_>, seals: bool) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
     let mut system = Vec::new();
     let mut turns: Vec<(Role, Vec<Value>)> = Vec::new();
     // A conversation of system messages alone is none: its last one is asked.
     let only_system = request.messages.iter().all(|message| message.role == Role::System);
     let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
-    let mut documents = 0;
+    let mut writer = Writer { documents: 0, seals };
     for (number, message) in request.messages.iter().enumerate() {
         let role = if asked == Some(number) { Role::User } else { message.role };
-        let mut blocks = blocks(&message.parts, message, &mut documents)?;
+        let mut blocks = blocks(&message.parts, message, &mut writer)?;
         if role == Role::System {
             system.append(&mut blocks);
             continue;
@@ -36,33 +44,44 @@ pub(super) fn conversation(request: &ChatRequest<'_>) -> Result<(Vec<Value>, Vec
             _ => turns.push((role, blocks)),
         }
     }
+    trim_prefill(&mut turns);
     let name = |role| if role == Role::Assistant { "assistant" } else { "user" };
     let messages = turns.into_iter().map(|(role, content)| json!({"role": name(role), "content": content}));
     Ok((system, messages.collect()))
 }
 
-fn blocks(parts: &[Part<'_>], message: &Message<'_>, documents: &mut u32) -> Result<Vec<Value>, TranslateError> {
+/// An answer that the client has begun must not end in blanks.
+fn trim_prefill(turns: &mut [(Role, Vec<Value>)]) {
+    if let Some((Role::Assistant, blocks)) = turns.last_mut()
+        && let Some(Value::String(text)) = blocks.last_mut().and_then(|block| block.get_mut("text"))
+    {
+        text.truncate(text.trim_end().len());
+    }
+}
+
+fn blocks(parts: &[Part<'_>], message: &Message<'_>, writer: &mut Writer) -> Result<Vec<Value>, TranslateError> {
     let mut blocks = Vec::with_capacity(parts.len());
     for part in parts {
         match part {
             // The API takes no empty text, and no reasoning without its seal.
             Part::Text(text) if text.trim().is_empty() => {}
-            Part::Thinking { signature, .. } if signature.is_empty() => {}
+            Part::Thinking { signature, .. } if signature.is_empty() || !writer.seals => {}
+            Part::Redacted(_) if !writer.seals => {}
             Part::Cache(_) if blocks.is_empty() => {}
-            _ => blocks.push(block(part, message, documents)?),
+            _ => blocks.push(block(part, message, writer)?),
         }
     }
     Ok(blocks)
 }
 
-fn block(part: &Part<'_>, message: &Message<'_>, documents: &mut u32) -> Result<Value, TranslateError> {
+fn block(part: &Part<'_>, message: &Message<'_>, writer: &mut Writer) -> Result<Value, TranslateError> {
     Ok(match part {
         Part::Text(text) => json!({"text": text}),
         Part::Image { media, .. } => json!({"image": image(media, message)?}),
         Part::File { media: Media::Data(blob), name } => {
-            *documents += 1;
+            writer.documents += 1;
             let source = json!({"bytes": blob.data});
-            let name = legal_name(name.as_deref(), *documents);
+            let name = legal_name(name.as_deref(), writer.documents);
             json!({"document": {"format": document_format(blob, message)?, "name": name, "source": source}})
         }
         Part::Thinking { text, signature } => {
@@ -72,16 +91,16 @@ fn block(part: &Part<'_>, message: &Message<'_>, documents: &mut u32) -> Result<
         Part::ToolCall { id, name, arguments: text, .. } => {
             json!({"toolUse": {"toolUseId": legal(id), "name": name, "input": arguments(text, message)?}})
         }
-        Part::ToolResult(result) => json!({"toolResult": tool_result(result, message, documents)?}),
+        Part::ToolResult(result) => json!({"toolResult": tool_result(result, message, writer)?}),
         Part::Cache(mark) => cache_point(mark),
         Part::File { .. } => return Err(untranslatable(message, "files but as data").into()),
         Part::Audio(_) => return Err(untranslatable(message, "sound").into()),
     })
 }
 
-fn tool_result(result: &ToolResult<'_>, message: &Message<'_>, documents: &mut u32) -> Result<Value, TranslateError> {
+fn tool_result(result: &ToolResult<'_>, message: &Message<'_>, writer: &mut Writer) -> Result<Value, TranslateError> {
     let parts: Vec<Part<'_>> = result.parts.iter().filter(|part| !matches!(part, Part::Cache(_))).cloned().collect();
-    let mut content = blocks(&parts, message, documents)?;
+    let mut content = blocks(&parts, message, writer)?;
     if content.is_empty() {
         content.push(json!({"text": "(empty)"}));
     }

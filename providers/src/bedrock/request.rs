@@ -38,7 +38,7 @@ impl Family {
 pub(super) fn body(request: &ChatRequest<'_>, target: &Target) -> Result<Value, TranslateError> {
     let family = Family::of(&target.model);
     let mut body = Map::new();
-    let (system, messages) = content::conversation(request)?;
+    let (system, messages) = content::conversation(request, family == Family::Claude)?;
     body.insert("messages".to_owned(), messages.into());
     if !system.is_empty() {
         body.insert("system".to_owned(), system.into());

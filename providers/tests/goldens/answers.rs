@@ -117,7 +117,13 @@ fn answers_are_translated_as_before() {
     for kind in ["anthropic", "azure", "bedrock", "gemini", "openai", "vertex"] {
         assert!(kinds.contains(kind), "no answers of {kind}");
     }
-    check(cases.into_iter().map(|golden| (Answer::parse(&golden.input).output(), golden)).map(|(output, golden)| (golden, output)).collect());
+    check(
+        cases
+            .into_iter()
+            .map(|golden| (Answer::parse(&golden.input).output(), golden))
+            .map(|(output, golden)| (golden, output))
+            .collect(),
+    );
 }
 
 /// `x_stream` is the same answer as `x`: what is streamed adds up to it, and costs the same.

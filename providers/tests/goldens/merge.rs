@@ -63,14 +63,17 @@ pub(crate) fn plain(whole: &Value) -> Value {
     Value::from(whole["choices"].as_array().unwrap().iter().map(tidy).collect::<Vec<_>>())
 }
 
-/// Only what both forms have: no empty content, no nulls; arguments by their meaning, since a whole
-/// answer may be laid out otherwise.
+/// Only what both forms have: no empty content, no nulls; JSON by its meaning, since providers lay
+/// out whole answers otherwise.
 fn tidy(choice: &Value) -> Value {
     let mut message = choice["message"].as_object().cloned().unwrap_or_default();
     message.retain(|_, value| !value.is_null() && *value != json!(""));
     for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
         let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
         call["function"]["arguments"] = serde_json::from_str(arguments).unwrap();
+    }
+    if let Some(json) = message.get("content").and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok()) {
+        message.insert("content".to_owned(), json);
     }
     let sorted: std::collections::BTreeMap<String, Value> = message.into_iter().collect();
     json!({"message": sorted, "finish_reason": choice["finish_reason"]})
