@@ -12,13 +12,13 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{Admin, Readiness};
 use crate::budget::Budget;
 use crate::config::{self, Config, Live};
-use crate::{door, extproc};
 use crate::frontend::Acceptor;
 use crate::pipeline::{Gateway, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
 use crate::upstream::Upstreams;
+use crate::{door, extproc};
 
 /// Counted messages remembered, so that a long conversation costs only its new turn.
 const MEMO_ENTRIES: u64 = 50_000;
@@ -70,8 +70,7 @@ impl App {
         }
         let acceptor = Acceptor::new(Arc::clone(&gateway), public);
         let serving = gateway.tasks.spawn(acceptor.run(stop.clone()));
-        let processing =
-            envoys.map(|bound| gateway.tasks.spawn(bound.run(Arc::clone(&gateway), stop.clone())));
+        let processing = envoys.map(|bound| gateway.tasks.spawn(bound.run(Arc::clone(&gateway), stop.clone())));
         let operators = Admin::new(Arc::clone(&gateway), readiness.clone());
         gateway.tasks.spawn(operators.run(private, end.clone()));
         let (store, working) = (Arc::clone(&gateway.store), end.clone());

@@ -13,11 +13,7 @@ pub(super) fn pair(name: &str, value: impl Into<Bytes>) -> pb::HeaderValue {
 
 /// Envoy fills `raw_value`, or `value` where an operator told it to.
 fn bytes_of(header: &pb::HeaderValue) -> Bytes {
-    if header.raw_value.is_empty() {
-        Bytes::copy_from_slice(header.value.as_bytes())
-    } else {
-        header.raw_value.clone()
-    }
+    if header.raw_value.is_empty() { Bytes::copy_from_slice(header.value.as_bytes()) } else { header.raw_value.clone() }
 }
 
 /// The head of a request. Pseudo headers become fields; what is no legal header is left out.
@@ -54,9 +50,8 @@ pub(super) fn response(status: StatusCode, headers: &HeaderMap) -> pb::HeaderMap
 
 /// Sets headers, in place of those that are there.
 pub(super) fn set(headers: &HeaderMap) -> Vec<pb::HeaderValueOption> {
-    let option = |(name, value): (&HeaderName, &HeaderValue)| {
-        overwrite(name.as_str(), Bytes::copy_from_slice(value.as_bytes()))
-    };
+    let option =
+        |(name, value): (&HeaderName, &HeaderValue)| overwrite(name.as_str(), Bytes::copy_from_slice(value.as_bytes()));
     headers.iter().map(option).collect()
 }
 

@@ -21,18 +21,11 @@ pub(super) struct Pass {
 
 impl Pass {
     /// `first` has been read off the stream already.
-    pub(super) fn new(
-        first: pb::ProcessingRequest,
-        modes: Modes,
-        inbound: Streaming<pb::ProcessingRequest>,
-    ) -> Self {
+    pub(super) fn new(first: pb::ProcessingRequest, modes: Modes, inbound: Streaming<pb::ProcessingRequest>) -> Self {
         Self { inbound, modes, first: Some(first) }
     }
 
-    pub(super) fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<pb::ProcessingResponse, Status>>> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<pb::ProcessingResponse, Status>>> {
         loop {
             let message = match self.first.take() {
                 Some(first) => first,
@@ -81,9 +74,7 @@ fn unchanged(body: pb::HttpBody, mode: pb::BodySendMode) -> pb::BodyResponse {
 pub(super) fn piece(body: bytes::Bytes, end_of_stream: bool) -> pb::BodyResponse {
     let streamed = pb::StreamedBodyResponse { body, end_of_stream };
     let mutation = pb::BodyMutation { mutation: Some(Mutation::StreamedResponse(streamed)) };
-    pb::BodyResponse {
-        response: Some(pb::CommonResponse { body_mutation: Some(mutation), ..Default::default() }),
-    }
+    pb::BodyResponse { response: Some(pb::CommonResponse { body_mutation: Some(mutation), ..Default::default() }) }
 }
 
 #[cfg(test)]

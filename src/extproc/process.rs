@@ -55,12 +55,7 @@ pub(super) struct Processor {
 }
 
 impl Processor {
-    pub(super) fn new(
-        gateway: Arc<Gateway>,
-        mode: ExtProcMode,
-        streams: TaskTracker,
-        cut: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, mode: ExtProcMode, streams: TaskTracker, cut: CancellationToken) -> Self {
         Self { gateway, mode, streams, cut }
     }
 
@@ -120,10 +115,7 @@ impl ExternalProcessor for Processor {
     /// Returns once the first message is certain or a provider is about to be called, and not before: until then
     /// Envoy's `retry_on` may play the request again to another replica, and after that it must not. Dropped when
     /// the client has left.
-    async fn process(
-        &self,
-        request: Request<Streaming<pb::ProcessingRequest>>,
-    ) -> Result<Response<Outbound>, Status> {
+    async fn process(&self, request: Request<Streaming<pb::ProcessingRequest>>) -> Result<Response<Outbound>, Status> {
         let open = self.streams.token();
         let kind = tokio::select! {
             kind = self.begin(request) => kind?,

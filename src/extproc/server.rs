@@ -86,8 +86,9 @@ impl Bound {
         health.set_serving::<ExternalProcessorServer<Processor>>().await;
         let processor = Processor::new(Arc::clone(&gateway), self.config.mode, streams.clone(), cut.clone());
         let largest = gateway.live.snapshot().limits.max_body.saturating_add(ENVELOPE);
-        let service =
-            ExternalProcessorServer::new(processor).max_decoding_message_size(largest).max_encoding_message_size(usize::MAX);
+        let service = ExternalProcessorServer::new(processor)
+            .max_decoding_message_size(largest)
+            .max_encoding_message_size(usize::MAX);
         let router = |tls: Option<ServerTlsConfig>| {
             Some(builder(tls)?.add_service(service.clone()).add_service(health_service.clone()))
         };
