@@ -2,6 +2,7 @@
 //! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
 
 mod compile;
+mod ext_proc;
 mod live;
 mod load;
 mod model;
@@ -13,5 +14,8 @@ mod watch;
 
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
-pub use model::{Config, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, TargetRoute, Telemetry, Timeouts};
+pub use model::{
+    Config, ExtProc, ExtProcMode, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, ServerTls, TargetRoute,
+    Telemetry, Timeouts,
+};
 pub use watch::watch;
