@@ -2,7 +2,7 @@
 //! Sluice uses, made from `proto/ext_proc.proto` when the crate is built. Bodies are [`bytes::Bytes`].
 
 /// The generated messages, server and client.
-#[expect(missing_docs, unused_qualifications, clippy::pedantic, reason = "generated code")]
+#[expect(missing_docs, unused_qualifications, clippy::pedantic, clippy::allow_attributes, reason = "generated code")]
 mod generated {
     tonic::include_proto!("envoy.service.ext_proc.v3");
 }

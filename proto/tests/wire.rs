@@ -158,26 +158,28 @@ fn their_common(body: theirs::body_mutation::Mutation) -> theirs::CommonResponse
     }
 }
 
-/// Every kind of answer, ours and theirs.
-fn answers() -> Vec<(ours::processing_response::Response, theirs::processing_response::Response)> {
+type Pair = (ours::processing_response::Response, theirs::processing_response::Response);
+
+fn our_piece() -> ours::StreamedBodyResponse {
+    ours::StreamedBodyResponse { body: Bytes::from_static(b"x"), end_of_stream: true }
+}
+
+fn their_piece() -> theirs::StreamedBodyResponse {
+    theirs::StreamedBodyResponse { body: b"x".to_vec(), end_of_stream: true, ..Default::default() }
+}
+
+/// Every kind of answer that lets a request or a response go on, ours and theirs.
+fn going_on() -> Vec<Pair> {
     use ours::body_mutation::Mutation as OurBody;
     use ours::processing_response::Response as Our;
-    use ours::streamed_immediate_response::Response as OurStreamed;
     use theirs::body_mutation::Mutation as TheirBody;
     use theirs::processing_response::Response as Their;
-    use theirs::streamed_immediate_response::Response as TheirStreamed;
-    let our_piece = ours::StreamedBodyResponse { body: Bytes::from_static(b"x"), end_of_stream: true };
-    let their_piece = theirs::StreamedBodyResponse { body: b"x".to_vec(), end_of_stream: true, ..Default::default() };
     let our_head = |body| ours::HeadersResponse { response: Some(our_common(body)) };
     let their_head = |body| theirs::HeadersResponse { response: Some(their_common(body)) };
     let our_body = |body| ours::BodyResponse { response: Some(our_common(body)) };
     let their_body = |body| theirs::BodyResponse { response: Some(their_common(body)) };
-    let streamed = |our, their| {
-        (
-            Our::StreamedImmediateResponse(ours::StreamedImmediateResponse { response: Some(our) }),
-            Their::StreamedImmediateResponse(theirs::StreamedImmediateResponse { response: Some(their) }),
-        )
-    };
+    let our_end = ours::TrailersResponse { header_mutation: Some(our_mutation()) };
+    let their_end = theirs::TrailersResponse { header_mutation: Some(their_mutation()) };
     vec![
         (
             Our::RequestHeaders(our_head(OurBody::Body(Bytes::from_static(b"b")))),
@@ -188,21 +190,33 @@ fn answers() -> Vec<(ours::processing_response::Response, theirs::processing_res
             Their::ResponseHeaders(their_head(TheirBody::ClearBody(true))),
         ),
         (
-            Our::RequestBody(our_body(OurBody::StreamedResponse(our_piece.clone()))),
-            Their::RequestBody(their_body(TheirBody::StreamedResponse(their_piece.clone()))),
+            Our::RequestBody(our_body(OurBody::StreamedResponse(our_piece()))),
+            Their::RequestBody(their_body(TheirBody::StreamedResponse(their_piece()))),
         ),
         (
-            Our::ResponseBody(our_body(OurBody::StreamedResponse(our_piece.clone()))),
-            Their::ResponseBody(their_body(TheirBody::StreamedResponse(their_piece.clone()))),
+            Our::ResponseBody(our_body(OurBody::StreamedResponse(our_piece()))),
+            Their::ResponseBody(their_body(TheirBody::StreamedResponse(their_piece()))),
         ),
+        (Our::RequestTrailers(our_end.clone()), Their::RequestTrailers(their_end.clone())),
+        (Our::ResponseTrailers(our_end), Their::ResponseTrailers(their_end)),
+    ]
+}
+
+/// Every kind of answer that ends a request, ours and theirs.
+fn ending() -> Vec<Pair> {
+    use ours::processing_response::Response as Our;
+    use ours::streamed_immediate_response::Response as OurStreamed;
+    use theirs::processing_response::Response as Their;
+    use theirs::streamed_immediate_response::Response as TheirStreamed;
+    let streamed = |our, their| {
         (
-            Our::RequestTrailers(ours::TrailersResponse { header_mutation: Some(our_mutation()) }),
-            Their::RequestTrailers(theirs::TrailersResponse { header_mutation: Some(their_mutation()) }),
-        ),
-        (
-            Our::ResponseTrailers(ours::TrailersResponse { header_mutation: Some(our_mutation()) }),
-            Their::ResponseTrailers(theirs::TrailersResponse { header_mutation: Some(their_mutation()) }),
-        ),
+            Our::StreamedImmediateResponse(ours::StreamedImmediateResponse { response: Some(our) }),
+            Their::StreamedImmediateResponse(theirs::StreamedImmediateResponse { response: Some(their) }),
+        )
+    };
+    let our_head = ours::HttpHeaders { headers: Some(our_headers()), end_of_stream: true };
+    let their_head = theirs::HttpHeaders { headers: Some(their_headers()), end_of_stream: true, ..Default::default() };
+    vec![
         (
             Our::ImmediateResponse(ours::ImmediateResponse {
                 status: Some(ours::HttpStatus { code: 429 }),
@@ -218,15 +232,8 @@ fn answers() -> Vec<(ours::processing_response::Response, theirs::processing_res
                 ..Default::default()
             }),
         ),
-        streamed(
-            OurStreamed::HeadersResponse(ours::HttpHeaders { headers: Some(our_headers()), end_of_stream: true }),
-            TheirStreamed::HeadersResponse(theirs::HttpHeaders {
-                headers: Some(their_headers()),
-                attributes: HashMap::new(),
-                end_of_stream: true,
-            }),
-        ),
-        streamed(OurStreamed::BodyResponse(our_piece), TheirStreamed::BodyResponse(their_piece)),
+        streamed(OurStreamed::HeadersResponse(our_head), TheirStreamed::HeadersResponse(their_head)),
+        streamed(OurStreamed::BodyResponse(our_piece()), TheirStreamed::BodyResponse(their_piece())),
         streamed(OurStreamed::TrailersResponse(our_headers()), TheirStreamed::TrailersResponse(their_headers())),
     ]
 }
@@ -234,7 +241,7 @@ fn answers() -> Vec<(ours::processing_response::Response, theirs::processing_res
 #[test]
 fn every_answer_is_read() {
     use filter::processing_mode::{BodySendMode, HeaderSendMode};
-    for (our, their) in answers() {
+    for (our, their) in going_on().into_iter().chain(ending()) {
         let our = ours::ProcessingResponse {
             response: Some(our),
             dynamic_metadata: Some(our_struct()),

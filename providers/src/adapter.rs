@@ -108,8 +108,8 @@ pub enum TranslateError {
     #[error("{0}")]
     Malformed(String),
     /// The request cannot be put into the provider's format.
-    #[error("{0}")]
-    Request(String),
+    #[error(transparent)]
+    Request(#[from] Unsupported),
     /// The stream ended before the provider said so.
     #[error("the stream ended before it was complete")]
     Truncated,

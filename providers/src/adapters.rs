@@ -1,11 +1,19 @@
 //! Every adapter there is.
 
 use crate::adapter::Adapter;
-use crate::openai::kinds;
+use crate::anthropic::ANTHROPIC;
+use crate::bedrock::BEDROCK;
+use crate::gemini::{GEMINI, VERTEX};
+use crate::openai::{AZURE, kinds};
 
 /// All adapters, in the order of the docs.
 pub const ADAPTERS: &[&dyn Adapter] = &[
     &kinds::OPENAI,
+    &ANTHROPIC,
+    &GEMINI,
+    &VERTEX,
+    &BEDROCK,
+    &AZURE,
     &kinds::MISTRAL,
     &kinds::GROQ,
     &kinds::DEEPSEEK,

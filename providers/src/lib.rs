@@ -8,16 +8,22 @@
 
 mod adapter;
 mod adapters;
+mod anthropic;
+mod bedrock;
 mod call;
 pub mod catalog;
 mod declare;
 pub mod dialect;
+mod embed;
 mod endpoint;
 mod error;
 mod eventstream;
+mod fault;
 mod fault_type;
+mod gemini;
 pub mod hub;
 mod openai;
+mod path;
 mod sse;
 mod text;
 

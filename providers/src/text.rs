@@ -21,7 +21,7 @@ pub(crate) fn str_of<'t>(text: Option<&'t Text<'_>>) -> &'t str {
 }
 
 /// The JSON of a field that is there and not `null`.
-pub(crate) fn some<'a>(raw: Option<&'a RawValue>) -> Option<&'a RawValue> {
+pub(crate) fn some(raw: Option<&RawValue>) -> Option<&RawValue> {
     raw.filter(|raw| raw.get() != "null")
 }
 

@@ -59,7 +59,7 @@ enum Command {
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
         watch: Option<u64>,
     },
-    /// Print an Envoy config that puts this gateway into an Envoy, over ext_proc
+    /// Print an Envoy config that puts this gateway into an Envoy
     Envoy {
         /// The config file
         #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
@@ -73,8 +73,8 @@ enum Command {
         /// Envoy's admin address
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
         admin: SocketAddr,
-        /// A replica as Envoy reaches it: host:port or unix:/path; may be repeated. Default what the config says
-        #[arg(long = "gateway", value_name = "WHERE")]
+        /// A replica as Envoy reaches it, a host with a port or a Unix socket; may be repeated. Default what the config says
+        #[arg(long = "gateway", value_name = "HOST:PORT|unix:/PATH")]
         gateways: Vec<String>,
     },
     /// Make virtual keys

@@ -106,7 +106,11 @@ fn target(
     let known = catalog.model(&provider.kind, model);
     Ok(Some(TargetRoute {
         provider: Arc::clone(provider),
-        target: Target { model: model.to_owned(), max_output: known.max_output, api_version: None },
+        target: Target {
+            model: model.to_owned(),
+            max_output: if known.known { known.max_output } else { 0 },
+            api_version: None,
+        },
         model: known,
         label: Arc::from(text),
     }))

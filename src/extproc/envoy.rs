@@ -13,7 +13,7 @@ const TLS: &str = include_str!("envoy/tls.yaml");
 /// The longest a provider may be silent where it has no total deadline: the head of an answer that does not stream.
 const LONGEST_SILENCE: Duration = Duration::from_mins(10);
 /// Between the end of the gateway's patience and that of Envoy.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 const SHORTEST_IDLE: Duration = Duration::from_mins(15);
 
 /// Where Envoy and the gateway stand.
@@ -77,9 +77,9 @@ fn gateways(config: &Config, site: &Site) -> Result<Vec<String>, String> {
     let Some(door) = &config.ext_proc else {
         return Err("the config has no `ext_proc` section: add `ext_proc: { listen: 127.0.0.1:9002 }`".to_owned());
     };
-    let near = |addr: SocketAddr| match addr.ip().is_unspecified() {
-        true => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), addr.port()).to_string(),
-        false => addr.to_string(),
+    let near = |addr: SocketAddr| {
+        let ip = if addr.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { addr.ip() };
+        SocketAddr::new(ip, addr.port()).to_string()
     };
     let socket = |path: &Path| format!("unix:{}", path.display());
     Ok(vec![door.unix.as_deref().map(socket).or(door.listen.map(near)).unwrap_or_default()])

@@ -117,6 +117,7 @@ impl Flight {
         let built = target.provider.adapter.request(call, &target.target);
         let mut request = match built {
             Ok(request) => request,
+            Err(TranslateError::Request(unsupported)) => return Some(Err(unsupported.into())),
             Err(error) => return Some(Err(Error::internal(format!("the request could not be translated: {error}")))),
         };
         self.recorder.inject(&mut request.headers);

@@ -39,11 +39,7 @@ pub(super) fn run(config: &Config, who: &Identity, call: &Call) -> Result<Plan, 
     let supported = route.targets.first().map(|target| target.provider.adapter.supports(call, &target.target));
     match supported {
         Some(Ok(())) => Ok(Plan { route }),
-        Some(Err(unsupported)) => {
-            let mut error = Error::invalid("unsupported_parameter", unsupported.message);
-            error.param = unsupported.param;
-            Err(error)
-        }
+        Some(Err(unsupported)) => Err(unsupported.into()),
         None => Err(Error::unknown_model(&call.model)),
     }
 }

@@ -85,10 +85,10 @@ def nothing_left_open(gateway, mock):
 
 def pytest_collection_modifyitems(config, items):
     """Tests marked `front` are about the gateway's own HTTP: behind Envoy it is Envoy's that a client meets."""
-    if DOOR == "envoy":
-        left_out = [item for item in items if item.get_closest_marker("front")]
-        items[:] = [item for item in items if not item.get_closest_marker("front")]
-        config.hook.pytest_deselected(items=left_out)
+    other = "front" if DOOR == "envoy" else "envoy"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_report_header():

@@ -50,23 +50,44 @@ impl Gate {
 
     /// Starts both with the config that `edit` makes of the usual one.
     pub(crate) async fn with(limits: &[&str], behaviour: Behaviour, edit: impl FnOnce(String) -> String) -> Self {
+        if through_envoy() {
+            return Self::behind_envoy(limits, behaviour, edit, |config| config).await;
+        }
+        Self::alone(limits, behaviour, edit).await
+    }
+
+    /// The same with an Envoy in front, whose printed config `edit_envoy` may change.
+    pub(crate) async fn behind_envoy(
+        limits: &[&str],
+        behaviour: Behaviour,
+        edit: impl FnOnce(String) -> String,
+        edit_envoy: impl FnOnce(String) -> String,
+    ) -> Self {
+        let door = |text: String| edit(text) + "ext_proc: { listen: 127.0.0.1:0 }\n";
+        let mut gate = Self::alone(limits, behaviour, door).await;
+        let site = gate.site();
+        let config = envoy::config(&gate.gateway().live.snapshot(), ExtProcMode::Serve, &site).unwrap();
+        gate.envoy = Some(Envoy::start(gate.dir.path(), &edit_envoy(config)).await);
+        gate
+    }
+
+    /// An Envoy on any port in front of this gateway.
+    pub(crate) fn site(&self) -> Site {
+        let gateways = self.app.ext_proc.iter().map(ToString::to_string).collect();
+        Site { listen: any_port(), admin: any_port(), gateways }
+    }
+
+    /// Starts both, and no Envoy.
+    pub(crate) async fn alone(limits: &[&str], behaviour: Behaviour, edit: impl FnOnce(String) -> String) -> Self {
         sluice::app::install_crypto();
         let mock = Mock::with_defaults(behaviour).start(any_port()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("policy.yaml"), policy(limits)).unwrap();
         let path = dir.path().join("sluice.yaml");
-        let door = if through_envoy() { "ext_proc: { listen: 127.0.0.1:0 }\n" } else { "" };
-        std::fs::write(&path, edit(config_text(mock.addr(), "")) + door).unwrap();
+        std::fs::write(&path, edit(config_text(mock.addr(), ""))).unwrap();
         let config = config::load(&path, 1).unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::start(config, Some(path)).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut gate = Self { envoy: None, app, mock, dir, client };
-        if let Some(addr) = gate.app.ext_proc {
-            let site = Site { listen: any_port(), admin: any_port(), gateways: vec![addr.to_string()] };
-            let config = envoy::config(&gate.gateway().live.snapshot(), ExtProcMode::Serve, &site).unwrap();
-            gate.envoy = Some(Envoy::start(gate.dir.path(), &config).await);
-        }
-        gate
+        Self { envoy: None, app, mock, dir, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     /// Where clients connect: to the gateway, or to the Envoy in front of it.

@@ -1,7 +1,9 @@
 //! Black-box tests: a real gateway over real sockets in front of the mock provider. They run twice: through the HTTP
 //! door, and with `SLUICE_DOOR=envoy` through a real Envoy. Tests in a module `front` are about the HTTP door itself and
-//! are left out of the second run; those in `ext_proc` bring their own Envoy and are left out of it too.
+//! are left out of the second run; those in `behind_envoy` and `protocol` are about the `ext_proc` door in any case.
 
+#[cfg(test)]
+mod behind_envoy;
 #[cfg(test)]
 mod client_gone;
 #[cfg(test)]
@@ -16,6 +18,8 @@ mod envoy;
 mod faults;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod protocol;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]

@@ -8,7 +8,6 @@ pub(crate) mod messages;
 pub(crate) mod responses;
 mod seam;
 
-pub(crate) use chat::usage as chat_usage;
 pub use kind::Dialect;
 pub use seam::Encoder;
-pub(crate) use seam::{Reader, encoder, reply, stream};
+pub(crate) use seam::{encoder, reply, stream};

@@ -39,7 +39,7 @@ pub(crate) fn stream<D: Decoder + 'static>(
 }
 
 /// Reads a provider's whole answer as events.
-pub(crate) type Reader<'r> = &'r dyn Fn(&[u8], &HeaderMap, &mut dyn Sink) -> Result<(), TranslateError>;
+type Reader<'r> = &'r dyn Fn(&[u8], &HeaderMap, &mut dyn Sink) -> Result<(), TranslateError>;
 
 /// A provider's whole answer in the client's format, from a provider that speaks `own`, if anything.
 pub(crate) fn reply(

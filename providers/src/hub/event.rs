@@ -109,7 +109,7 @@ pub enum Event<'a> {
         /// A fragment, split anywhere.
         json: &'a str,
     },
-    /// Where the text comes from: one object in the provider's words.
+    /// Where the text comes from: one object in the provider's words, on one line.
     Citation {
         /// Which alternative.
         choice: u32,

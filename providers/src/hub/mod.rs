@@ -13,6 +13,7 @@ mod read;
 mod request;
 mod stream;
 mod uses;
+mod write;
 
 pub use completion::{Block, Choice, Completion};
 pub(crate) use conversation::located;
@@ -21,3 +22,6 @@ pub use message::{Audio, Blob, CacheMark, Media, Message, Part, Role, ToolResult
 pub use request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool, ToolChoice};
 pub(crate) use stream::{Bridge, Decoder, Frame, collect};
 pub(crate) use uses::check;
+pub(crate) use write::{
+    JSON_TOOL, arguments, by_tool, called, json_by_tool, json_tool, legal, line, parsed, untranslatable,
+};

@@ -14,7 +14,7 @@ use crate::text::{Text, some};
 
 /// The top level of the body.
 #[derive(Deserialize)]
-struct Top<'a> {
+struct Body<'a> {
     #[serde(borrow, default)]
     messages: Vec<&'a RawValue>,
     #[serde(borrow)]
@@ -66,7 +66,7 @@ struct Top<'a> {
 impl<'a> ChatRequest<'a> {
     /// Reads a chat completions request.
     pub(super) fn of_chat(call: &'a Call) -> Result<Self, BadRequest> {
-        let top: Top<'a> = serde_json::from_slice(&call.body)
+        let top: Body<'a> = serde_json::from_slice(&call.body)
             .map_err(|error| BadRequest::field("messages", format!("`messages` cannot be read: {error}")))?;
         Ok(Self {
             messages: conversation::read(&top.messages)?,
@@ -87,7 +87,7 @@ impl<'a> ChatRequest<'a> {
     }
 }
 
-fn sampling<'a>(top: &Top<'a>, n: u64) -> Result<Sampling<'a>, BadRequest> {
+fn sampling<'a>(top: &Body<'a>, n: u64) -> Result<Sampling<'a>, BadRequest> {
     let float = |raw, name| optional::<f64>(raw, name, "a number");
     let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
     Ok(Sampling {
@@ -127,7 +127,7 @@ struct WireThinking<'a> {
     budget_tokens: Option<u64>,
 }
 
-fn reasoning(top: &Top<'_>) -> Result<Reasoning, BadRequest> {
+fn reasoning(top: &Body<'_>) -> Result<Reasoning, BadRequest> {
     let effort = optional::<Text<'_>>(top.reasoning_effort, "reasoning_effort", "a string")?;
     let effort = effort.map(|name| {
         Effort::from_name(name.as_str()).ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! Which features a request uses, and in which field: what a provider lacks is refused by name.
 
-use crate::adapter::Unsupported;
+use crate::adapter::{TranslateError, Unsupported};
 use crate::call::{BadRequest, Call, Endpoint};
 use crate::declare::{Declaration, Feature, Support};
 use crate::dialect::Dialect;
@@ -36,7 +36,18 @@ pub(crate) fn check<'a>(declared: &Declaration, call: &'a Call) -> Result<Option
     refused.map_or(Ok(Some(request)), Err)
 }
 
+impl From<BadRequest> for TranslateError {
+    fn from(bad: BadRequest) -> Self {
+        Self::Request(bad.into())
+    }
+}
+
 impl Unsupported {
+    /// A field with a value that cannot be translated.
+    pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { message: message.into(), param: Some(param.into()) }
+    }
+
     /// A feature that a provider of this kind does not have.
     pub(crate) fn feature(kind: &str, feature: Feature, field: String) -> Self {
         let message = format!("`{field}`: {} cannot be translated for providers of kind `{kind}`", feature.label());

@@ -64,7 +64,7 @@ impl Adapter for OpenAi {
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
         if self.translates(call) {
-            let request = ChatRequest::of(call).map_err(|bad| TranslateError::Malformed(bad.message))?;
+            let request = ChatRequest::of(call)?;
             let body = write::body(&request, call.stream, target, self.quirks);
             return Ok(Self::post("chat/completions".to_owned(), Bytes::from(body.to_string())));
         }

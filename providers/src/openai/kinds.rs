@@ -36,6 +36,15 @@ const OPENAI_ALL: &[(Endpoint, Support)] = &[
     (Endpoint::Speech, Support::AsIs),
     (Endpoint::Transcriptions, Support::AsIs),
 ];
+/// What of it Azure has too.
+pub(super) const AZURE_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Completions, Support::AsIs),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Images, Support::AsIs),
+    (Endpoint::Speech, Support::AsIs),
+    (Endpoint::Transcriptions, Support::AsIs),
+];
 const GROQ_ALL: &[(Endpoint, Support)] = &[
     (Endpoint::ChatCompletions, Support::Yes),
     (Endpoint::Speech, Support::AsIs),
@@ -88,7 +97,7 @@ pub(crate) const AS_IS: &[(Feature, Support)] = &{
     all
 };
 
-const PLAIN: Quirks = Quirks { max_tokens: false, stream_options: true };
+pub(super) const PLAIN: Quirks = Quirks { max_tokens: false, stream_options: true };
 /// Knows `max_tokens` only.
 const OLD_BOUND: Quirks = Quirks { max_tokens: true, stream_options: true };
 /// Knows neither `max_completion_tokens` nor `stream_options`, and reports usage unasked.

@@ -2,6 +2,7 @@
 //! but for what must change; `usage.prompt_tokens` includes cached tokens.
 
 mod adapter;
+mod azure;
 mod decode;
 pub(crate) mod errors;
 mod form;
@@ -13,4 +14,5 @@ mod turns;
 mod wire;
 mod write;
 
-pub(crate) use adapter::{OpenAi, Quirks};
+pub(crate) use adapter::OpenAi;
+pub(crate) use azure::AZURE;

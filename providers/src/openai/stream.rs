@@ -37,9 +37,17 @@ impl OpenAiStream {
     fn block(&mut self, block: &Bytes, out: &mut StreamOut) -> Result<(), TranslateError> {
         let mut from = 0;
         for event in Events::new(block) {
-            if self.event(&event, out)? == Fate::Remove {
-                relay(block, from, event.start, out);
-                from = event.end;
+            match self.event(&event, out) {
+                Ok(Fate::Relay) => {}
+                Ok(Fate::Remove) => {
+                    relay(block, from, event.start, out);
+                    from = event.end;
+                }
+                Err(error) => {
+                    // What came before it is good, however the bytes were cut.
+                    relay(block, from, event.start, out);
+                    return Err(error);
+                }
             }
         }
         relay(block, from, block.len(), out);
@@ -154,7 +162,7 @@ mod tests {
     fn the_usage_chunk_is_seen_and_taken_out() {
         let (result, out) = run(PLAIN.as_bytes(), true, &[]);
         result.unwrap();
-        let usage = Usage { input: 19, cached_input: 4, cache_write: 0, output: 10, reasoning: 2 };
+        let usage = Usage { input: 19, cached_input: 4, output: 10, reasoning: 2, ..Usage::default() };
         assert_eq!((out.usage, out.done, out.content), (Some(usage), true, true));
         assert_eq!(out.text, "Hello — \"wörld\"\n");
         assert!(!text(&out).contains("\"choices\":[]"));
