@@ -53,6 +53,8 @@ pub struct Prices {
     pub cache_write: u64,
     /// Generated tokens.
     pub output: u64,
+    /// What is not tokens, a million of them: pictures, characters spoken, seconds heard, searches.
+    pub unit: u64,
 }
 
 impl Prices {
@@ -66,7 +68,8 @@ impl Prices {
         let total = part(fresh, self.input)
             + part(cached, self.cached_input)
             + part(written, self.cache_write)
-            + part(usage.output, self.output);
+            + part(usage.output, self.output)
+            + part(usage.units, self.unit);
         u64::try_from(total.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
 }
@@ -124,6 +127,7 @@ struct RawModel {
     cached: Option<f64>,
     cache_write: Option<f64>,
     generated: f64,
+    unit: Option<f64>,
     images: Option<RawImages>,
 }
 
@@ -215,6 +219,7 @@ fn compile(raw: RawModel, version: &Arc<str>) -> Model {
         cached_input: micros(raw.cached.unwrap_or(raw.input)),
         cache_write: micros(raw.cache_write.unwrap_or(raw.input)),
         output: micros(raw.generated),
+        unit: micros(raw.unit.unwrap_or(0.0)),
     };
     Model {
         name: Arc::from(raw.name),

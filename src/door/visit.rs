@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::route::{Route, catalog};
 use crate::budget::Held;
 use crate::config::{Config, Limits};
-use crate::drive::{self, Answer};
+use crate::drive::{self, Answer, Payload};
 use crate::error::Error;
 use crate::pipeline::{Gateway, Recorder, RequestHead, Waiting, identify};
 
@@ -103,7 +103,8 @@ pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Begun {
     };
     let (waiting, comments) = (Arc::new(Waiting::default()), config.limits.queue_comments);
     let asked = Asked { endpoint, headers: head.headers, body, waiting: Arc::clone(&waiting) };
-    let coming: Coming = Box::pin(call(Arc::clone(gateway), config, asked, recorder));
+    let called = call(Arc::clone(gateway), config, asked, recorder);
+    let coming: Coming = Box::pin(async move { called.await.map_err(|error| error.for_client_of(endpoint)) });
     Begun::Called(Call { coming: Some(coming), waiting, comments, request_id })
 }
 
@@ -132,7 +133,10 @@ async fn call<R: Reader>(
         Err(error) => return Err(recorder.refuse(error)),
     };
     let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
-    let flight = gateway.open(config, head, body, held, recorder).await?;
+    let mut flight = gateway.open(config, head, body, held, recorder).await?;
     waiting.let_in();
+    if let Some((headers, body)) = flight.answer_here() {
+        return Ok(Answer { status: StatusCode::OK, headers, payload: Payload::Whole(body) });
+    }
     drive::run(&gateway, flight).await
 }

@@ -127,7 +127,7 @@ impl Relay {
     fn fail(&mut self, error: &Error) -> Bytes {
         self.flight.close(&Close::Failed(error));
         self.state = State::Ended;
-        error.to_event()
+        error.event_for(self.flight.endpoint())
     }
 
     /// The deadline of the state, and what it means to miss it.

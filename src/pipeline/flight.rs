@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sluice_providers::{
-    Call, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
+    Call, Endpoint, Exchange, ResponseHead, StreamOut, StreamTranslator, Support, TranslateError, UpstreamError,
+    UpstreamRequest, Usage,
 };
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,8 @@ use crate::config::{Config, TargetRoute, Timeouts};
 use crate::error::Error;
 use crate::state::Store;
 
+/// What Anthropic's clients call the id of a request.
+const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 /// A provider that asks for more is asked again after this.
 const LONGEST_HOLD: Duration = Duration::from_mins(10);
 
@@ -53,6 +56,7 @@ pub struct Flight {
     /// Let go once a stream has begun: it holds the body, and the body the buffer it was read into.
     call: Option<Arc<Call>>,
     streams: bool,
+    endpoint: Endpoint,
     plan: Plan,
     counted: Counted,
     /// Taken by `close`: a flight without it is closed.
@@ -78,6 +82,7 @@ impl Flight {
         Self {
             output: Output::new(Arc::clone(&gateway.counter), tokenizer),
             streams: opened.call.stream,
+            endpoint: opened.call.endpoint,
             call: Some(opened.call),
             plan: opened.plan,
             counted: opened.counted,
@@ -93,6 +98,25 @@ impl Flight {
             store: Arc::clone(&gateway.store),
             tasks: gateway.tasks.clone(),
         }
+    }
+
+    /// What the client called.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The answer that needs no provider, if this is one: how many tokens a prompt has. Closes the flight.
+    pub fn answer_here(&mut self) -> Option<(HeaderMap, Bytes)> {
+        let input = self.counted.asked?;
+        let native =
+            |target: &TargetRoute| target.provider.adapter.declares().endpoint(Endpoint::CountTokens) == Support::AsIs;
+        if self.plan.targets().iter().all(native) {
+            return None;
+        }
+        let mut headers = self.answer_headers();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.close(&Close::Complete);
+        Some((headers, Bytes::from(format!("{{\"input_tokens\":{input}}}"))))
     }
 
     /// Whether the client asked for a stream.
@@ -252,8 +276,13 @@ impl Flight {
     /// The headers that go with an answer from the current target.
     pub fn answer_headers(&self) -> HeaderMap {
         let seen = self.admitted.as_ref().map(|admitted| admitted.seen.as_slice()).unwrap_or_default();
-        let mut headers = headers::rate_limits(seen);
+        let mut headers = headers::rate_limits(seen, self.endpoint);
         self.recorder.answer_headers(&mut headers);
+        if self.endpoint.is_anthropic()
+            && let Ok(id) = HeaderValue::from_str(self.recorder.request_id())
+        {
+            headers.insert(ANTHROPIC_ID, id);
+        }
         headers
     }
 
@@ -263,6 +292,7 @@ impl Flight {
         let admitted = self.admitted.take()?;
         let from_provider = self.usage.is_some();
         let usage = settle::usage(self.usage, self.dialled, &self.counted, &mut self.output);
+        let usage = self.counted.with_units(usage, self.dialled);
         let cost = settle::cost(self.target(), &usage);
         admitted.lease.settle(settle::demand(&usage, cost));
         self.translator = None;

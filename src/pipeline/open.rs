@@ -79,7 +79,8 @@ impl Gateway {
         recorder: &mut Recorder,
     ) -> Result<Opened, Error> {
         let heavy = body.len() > config.limits.count_off_thread_above;
-        let call = parse::run(&self.offload, head.endpoint, body, heavy, recorder.request_id()).await?;
+        let asked = parse::Asked { endpoint: head.endpoint, headers: head.headers, id: recorder.request_id() };
+        let call = parse::run(&self.offload, &asked, body, heavy).await?;
         let who = identify::run(head.key, head.headers, &call, &config)?;
         recorder.identified(&who, &call);
         let plan = route::run(&config, &who, &call)?;
@@ -88,7 +89,13 @@ impl Gateway {
         let counted = count::run(self, &call, &plan, &who, heavy).await?;
         recorder.counted(&counted, begun);
         let begun = Instant::now();
-        let terms = Terms { config: &config, headers: head.headers, waiting: head.waiting, streams: call.stream };
+        let terms = Terms {
+            config: &config,
+            headers: head.headers,
+            waiting: head.waiting,
+            streams: call.stream,
+            endpoint: call.endpoint,
+        };
         let admitted = admit::run(self, &terms, &who, &plan, &counted).await;
         recorder.admitted(&admitted, begun);
         let admitted = admitted?;

@@ -11,14 +11,14 @@ use super::image;
 use super::vocabulary::count;
 
 /// Every message costs this beside its text.
-const MESSAGE: u64 = 3;
+pub(super) const MESSAGE: u64 = 3;
 /// So does a `name`.
 const NAME: u64 = 1;
 /// Bytes of compressed audio a second, and tokens a second, where only the bytes are known.
 const AUDIO_BYTES: u64 = 16_000;
 const AUDIO_TOKENS: u64 = 10;
 /// Bytes of a document per token, where only the bytes are known.
-const FILE_BYTES: u64 = 50;
+pub(super) const FILE_BYTES: u64 = 50;
 
 /// Tokens, and whether any of them had to be estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
