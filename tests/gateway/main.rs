@@ -11,6 +11,8 @@ mod common;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod envoy;
