@@ -16,7 +16,7 @@ use crate::pipeline::{Gateway, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
-use crate::upstream::Upstreams;
+use crate::upstream::{Targets, Upstreams};
 
 /// Counted messages remembered, so that a long conversation costs only its new turn.
 const MEMO_ENTRIES: u64 = 50_000;
@@ -120,6 +120,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
     );
     let store = store(&config, &metrics)?;
     let access = AccessLog::stdout(metrics.clone())?;
+    let targets = Targets::new(metrics.routes().clone());
     let sinks = Arc::new(Sinks::new(metrics, access, tracing));
     let counter = Arc::new(Counter::new(MEMO_ENTRIES));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -128,6 +129,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         store,
         counter,
         upstreams: Upstreams::default(),
+        targets,
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),
@@ -155,6 +157,7 @@ fn watch(gateway: &Arc<Gateway>, path: PathBuf, stop: CancellationToken) {
             let Some(gateway) = gateway_ref.upgrade().filter(|_| changed.is_ok()) else { return };
             let config = gateway.live.snapshot();
             gateway.upstreams.retain(&config);
+            gateway.targets.reloaded(&config);
             gateway.sinks.reloaded(&gateway.live.status());
         }
     });

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::record::{Record, TOKEN_KINDS};
+use super::route_metrics::RouteMetrics;
 use super::store_metrics::StoreMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
@@ -98,7 +99,7 @@ type Times = Family<Route, Histogram, Buckets>;
 
 /// All metrics of the process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>, StoreMetrics);
+pub struct Metrics(Arc<Inner>, StoreMetrics, RouteMetrics);
 
 struct Inner {
     registry: Registry,
@@ -162,12 +163,18 @@ impl Metrics {
         };
         inner.register();
         let store = StoreMetrics::register(&mut inner.registry);
-        Self(Arc::new(inner), store)
+        let routes = RouteMetrics::register(&mut inner.registry);
+        Self(Arc::new(inner), store, routes)
     }
 
     /// Those of queues and of the store.
     pub fn store(&self) -> &StoreMetrics {
         &self.1
+    }
+
+    /// Those of targets and of failover.
+    pub fn routes(&self) -> &RouteMetrics {
+        &self.2
     }
 
     /// One request that has ended.

@@ -29,8 +29,8 @@ struct PoolKey {
 }
 
 impl PoolKey {
-    fn of(provider: &Provider) -> Self {
-        Self { base_url: provider.base_url.clone(), connect: provider.timeouts.connect, http2: provider.http2 }
+    fn of(provider: &Provider, connect: Duration) -> Self {
+        Self { base_url: provider.base_url.clone(), connect, http2: provider.http2 }
     }
 }
 
@@ -41,10 +41,15 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
-    /// Sends a request and waits for the head of the answer. No deadline but that of connecting:
-    /// the caller has its own. Dropping the future cancels the request.
-    pub async fn send(&self, provider: &Provider, request: UpstreamRequest) -> Result<Response<Incoming>, Error> {
-        let client = self.pool(provider)?;
+    /// Sends a request and waits for the head of the answer. No deadline but `connect`, that of
+    /// connecting: the caller has its own. Dropping the future cancels the request.
+    pub async fn send(
+        &self,
+        provider: &Provider,
+        connect: Duration,
+        request: UpstreamRequest,
+    ) -> Result<Response<Incoming>, Error> {
+        let client = self.pool(provider, connect)?;
         let url = format!("{}/{}", provider.base_url, request.path);
         let mut builder = client.request(request.method, url).headers(request.headers).body(request.body);
         builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
@@ -53,18 +58,20 @@ impl Upstreams {
         }
         match builder.send().await {
             Ok(response) => Ok(response.into()),
-            Err(error) => Err(explain(provider, &error)),
+            Err(error) => Err(explain(provider, connect, &error)),
         }
     }
 
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
-        let used: Vec<PoolKey> = config.providers.values().map(|provider| PoolKey::of(provider)).collect();
+        let targets = || config.models.values().flat_map(|model| &model.targets);
+        let used: Vec<PoolKey> =
+            targets().map(|target| PoolKey::of(&target.provider, target.timeouts.connect)).collect();
         self.pools.write().retain(|key, _| used.contains(key));
     }
 
-    fn pool(&self, provider: &Provider) -> Result<reqwest::Client, Error> {
-        let key = PoolKey::of(provider);
+    fn pool(&self, provider: &Provider, connect: Duration) -> Result<reqwest::Client, Error> {
+        let key = PoolKey::of(provider, connect);
         if let Some(client) = self.pools.read().get(&key) {
             return Ok(client.clone());
         }
@@ -93,14 +100,14 @@ fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
 }
 
 /// Says what failed without the URL's query or any header.
-fn explain(provider: &Provider, error: &reqwest::Error) -> Error {
+fn explain(provider: &Provider, connect: Duration, error: &reqwest::Error) -> Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
     let name = &provider.name;
     if error.is_connect() && error.is_timeout() {
-        let after = provider.timeouts.connect.as_secs_f32();
+        let after = connect.as_secs_f32();
         let message = format!("provider {name}: no connection within {after} s (timeouts.connect)");
         return Error::deadline("connect_timeout", message);
     }
