@@ -16,7 +16,7 @@ use crate::pipeline::{Gateway, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
-use crate::upstream::{Targets, Upstreams};
+use crate::upstream::{self, Targets, Upstreams};
 
 /// Counted messages remembered, so that a long conversation costs only its new turn.
 const MEMO_ENTRIES: u64 = 50_000;
@@ -64,6 +64,10 @@ impl App {
         gateway.tasks.spawn(operators.run(private, end.clone()));
         let (store, working) = (Arc::clone(&gateway.store), end.clone());
         gateway.tasks.spawn(async move { store.run(working).await });
+        let (checked, end_checks) = (Arc::clone(&gateway), end.clone());
+        gateway.tasks.spawn(async move {
+            upstream::check(&checked.live, &checked.targets, &checked.upstreams, end_checks).await;
+        });
         readiness.set(true);
         Ok(Self { gateway, readiness, stop, end, listen, admin, serving })
     }

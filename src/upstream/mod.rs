@@ -4,6 +4,7 @@
 
 mod balance;
 mod budget;
+mod checks;
 mod health;
 mod load;
 mod model;
@@ -14,6 +15,7 @@ mod target;
 mod window;
 
 pub use balance::{Why, local_number};
+pub use checks::check;
 pub use health::Standing;
 pub use model::{Asked, ModelState, Picked, bit};
 pub use pool::{Incoming, Upstreams};

@@ -2,6 +2,7 @@
 //! change how it connects.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, header};
@@ -62,6 +63,11 @@ impl Upstreams {
         }
     }
 
+    /// What asks a provider, over its own pool, whether it is there.
+    pub(super) fn asker(&self, provider: &Arc<Provider>) -> Asker {
+        Asker { client: self.pool(provider, provider.timeouts.connect).ok(), provider: Arc::clone(provider) }
+    }
+
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
         let targets = || config.models.values().flat_map(|model| &model.targets);
@@ -79,6 +85,32 @@ impl Upstreams {
             .map_err(|error| Error::internal(format!("no HTTP client for provider {}: {error}", provider.name)))?;
         Ok(self.pools.write().entry(key).or_insert(client).clone())
     }
+}
+
+/// Asks one provider whether it is there.
+pub(super) struct Asker {
+    client: Option<reqwest::Client>,
+    provider: Arc<Provider>,
+}
+
+impl Asker {
+    /// Whether a path of the provider's root answers well in time.
+    pub(super) async fn ask(&self, path: &str, patience: Duration) -> bool {
+        let (Some(client), provider) = (&self.client, &self.provider) else { return false };
+        let root = root(&provider.base_url);
+        let mut request = client.get(format!("{root}{path}")).headers(provider.headers.clone()).timeout(patience);
+        if let Some(key) = &provider.api_key {
+            request = request.bearer_auth(key.expose_secret());
+        }
+        request.send().await.is_ok_and(|response| response.status().as_u16() < 400)
+    }
+}
+
+/// Scheme and authority of a URL.
+fn root(url: &str) -> &str {
+    let from = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(from..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| from + at);
+    url.get(..end).unwrap_or(url)
 }
 
 fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
@@ -115,4 +147,16 @@ fn explain(provider: &Provider, connect: Duration, error: &reqwest::Error) -> Er
         return Error::upstream("connect_failed", format!("provider {name}: cannot connect: {cause}"));
     }
     Error::upstream("upstream_reset", format!("provider {name}: the connection broke off before an answer: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_of_an_address_has_no_path() {
+        for (url, expected) in [("http://a:1/v1", "http://a:1"), ("https://b", "https://b"), ("http://c/x/y", "http://c")] {
+            assert_eq!(root(url), expected);
+        }
+    }
 }

@@ -61,6 +61,10 @@ impl Targets {
         state
     }
 
+    pub(super) fn metrics(&self) -> &RouteMetrics {
+        &self.metrics
+    }
+
     /// What a provider's targets share.
     pub(super) fn provider(&self, name: &Arc<str>) -> Arc<ProviderState> {
         Arc::clone(self.all.write().providers.entry(Arc::clone(name)).or_default())

@@ -9,6 +9,8 @@ mod docs;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod limits;

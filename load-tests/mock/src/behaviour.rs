@@ -32,6 +32,10 @@ pub struct Behaviour {
     pub reset: Option<Reset>,
     /// Fall silent after so many content chunks.
     pub stall_after: Option<u64>,
+    /// Send the head and nothing more.
+    pub stall_at_head: bool,
+    /// End the stream cleanly after so many content chunks, without a finish reason or `[DONE]`.
+    pub end_after: Option<u64>,
     /// Send bytes that are no JSON.
     pub malformed: bool,
     /// Put an error event into the stream after so many content chunks.
@@ -50,7 +54,7 @@ pub struct Behaviour {
 pub enum Reset {
     /// Before the head.
     BeforeHead,
-    /// After so many content chunks.
+    /// After so many content chunks; a whole answer breaks in its middle.
     AfterChunks(u64),
 }
 
@@ -69,6 +73,8 @@ impl Default for Behaviour {
             retry_after: None,
             reset: None,
             stall_after: None,
+            stall_at_head: false,
+            end_after: None,
             malformed: false,
             error_after: None,
             content_encoding: None,

@@ -292,7 +292,12 @@ async fn generate(shared: &Shared, body: &Bytes, chat: bool) -> Result<Response<
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         } else {
-            json_response(StatusCode::OK, &render::whole(&asked, id))
+            let text = render::whole(&asked, id).to_string();
+            let length = HeaderValue::from(text.len());
+            let mut response = Response::new(Paced::whole_or_broken(text, &asked.behaviour));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(header::CONTENT_LENGTH, length);
+            response
         }
     };
     response.headers_mut().insert("openai-processing-ms", HeaderValue::from_static("1"));

@@ -55,6 +55,9 @@ impl Paced {
     pub(crate) fn new(mut events: Events, behaviour: &Behaviour, streams: Arc<Streams>) -> Self {
         streams.open.fetch_add(1, Ordering::Relaxed);
         let mut steps = VecDeque::new();
+        if behaviour.stall_at_head {
+            steps.push_back(Step::Stall);
+        }
         for event in std::mem::take(&mut events.prelude) {
             send(&mut steps, event, behaviour.split);
         }
@@ -77,6 +80,20 @@ impl Paced {
         }
     }
 
+    /// A body in one piece, or what a fault leaves of it.
+    pub(crate) fn whole_or_broken(text: String, behaviour: &Behaviour) -> Self {
+        let fault = match behaviour.reset {
+            _ if behaviour.stall_at_head || behaviour.stall_after.is_some() => Step::Stall,
+            Some(Reset::AfterChunks(_)) => Step::Reset,
+            _ => return Self::whole(text),
+        };
+        let mut half = Bytes::from(text);
+        half.truncate(if behaviour.stall_at_head { 0 } else { half.len() / 2 });
+        let mut body = Self::whole(String::new());
+        body.steps = VecDeque::from([Step::Send(half), Step::Wait(Duration::from_millis(5)), fault]);
+        body
+    }
+
     /// Plans the next event once the steps of the last are done.
     fn refill(&mut self) {
         if !self.steps.is_empty() {
@@ -93,7 +110,7 @@ impl Paced {
 impl Script {
     /// Adds the steps of the next event. False if they are the last.
     fn next(&mut self, steps: &mut VecDeque<Step>) -> bool {
-        let Behaviour { reset, stall_after, error_after, token_ms, split, malformed, .. } = self.behaviour;
+        let Behaviour { reset, stall_after, error_after, end_after, token_ms, split, malformed, .. } = self.behaviour;
         if matches!(reset, Some(Reset::AfterChunks(after)) if after == self.chunks) {
             // What came before the break must have left.
             pause(steps, 5);
@@ -102,6 +119,9 @@ impl Script {
         }
         if stall_after == Some(self.chunks) {
             steps.push_back(Step::Stall);
+            return false;
+        }
+        if end_after == Some(self.chunks) {
             return false;
         }
         if error_after == Some(self.chunks) {

@@ -7,8 +7,6 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sluice_providers::{Call, Endpoint, Field};
 
-use super::super::attempt::Attempt;
-use super::super::settle;
 use super::Flight;
 use crate::error::Error;
 use crate::telemetry::Tried;
@@ -37,35 +35,19 @@ impl Flight {
     /// Ends the attempt that broke off, and makes the client's request one that goes on from there.
     /// False if the stream cannot be continued; then nothing is changed.
     pub fn break_off(&mut self, error: &Error) -> bool {
-        let said = self.attempt.as_ref().and_then(Attempt::said).map(|said| format!("{}{said}", self.said));
-        let (Some(said), Some(call), Some(mut attempt)) = (said, self.call.clone(), self.attempt.take()) else {
-            return false;
-        };
+        let (Some(call), Some(attempt)) = (&self.call, &mut self.attempt) else { return false };
+        let Some(said) = attempt.said().map(|said| format!("{}{said}", self.said)) else { return false };
         let generated = attempt.generated();
-        let Some(next) = continued(&call, &said, generated).filter(|_| !said.is_empty()) else {
-            self.attempt = Some(attempt);
-            return false;
-        };
+        let Some(next) = continued(call, &said, generated).filter(|_| !said.is_empty()) else { return false };
         let code = error.code.as_deref().unwrap_or("error");
         attempt.blame(super::blame_of(error), code);
-        self.recorder.relayed(&attempt);
-        let (usage, cost) = {
-            self.attempt = Some(attempt);
-            self.used()
-        };
-        (self.spent, self.spent_cost) = (usage, cost);
-        if let Some(attempt) = self.attempt.take() {
-            let tried = Tried { target: attempt.label().to_owned(), why: code.to_owned() };
-            self.recorder.attempt_failed(tried, None);
-        }
-        self.dialled = None;
+        self.recorder.relayed(attempt);
+        let tried = Tried { target: attempt.label().to_owned(), why: code.to_owned() };
+        self.recorder.attempt_failed(tried, None);
+        (self.spent, self.spent_cost) = self.used();
+        (self.attempt, self.dialled) = (None, None);
         (self.said, self.call) = (said, Some(Arc::new(next)));
         true
-    }
-
-    /// What the stream used up to where it broke off is settled whatever comes.
-    pub fn spent(&self) -> u64 {
-        settle::demand(&self.spent, 0).output
     }
 
     /// Notes how a continuation ended.
