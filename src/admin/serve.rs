@@ -90,7 +90,10 @@ impl Admin {
             };
         }
         if *request.method() != Method::GET {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here, and POST of /targets/provider/model\n");
+            return text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET is served here, and POST of /targets/provider/model\n",
+            );
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),

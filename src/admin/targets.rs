@@ -48,10 +48,8 @@ pub(super) fn overrides(gateway: &Gateway) -> Vec<Value> {
     let config = gateway.live.snapshot();
     let all = gateway.targets.of(&config);
     let said = all.iter().map(|state| (state, state.rule())).filter(|(_, rule)| *rule != Override::default());
-    said.map(|(state, rule)| {
-        json!({"target": &**state.label(), "mode": rule.mode.as_str(), "weight": rule.weight})
-    })
-    .collect()
+    said.map(|(state, rule)| json!({"target": &**state.label(), "mode": rule.mode.as_str(), "weight": rule.weight}))
+        .collect()
 }
 
 /// `POST /targets/{provider}/{model}?mode=on|drained|disabled&weight=N`. The error says what is
@@ -60,8 +58,7 @@ pub(super) fn change(gateway: &Gateway, label: &str, query: &str) -> Result<Valu
     let config = gateway.live.snapshot();
     let label = percent_decode_str(label).decode_utf8_lossy();
     let Some(state) = gateway.targets.find(&config, &label) else {
-        let known: Vec<String> =
-            gateway.targets.of(&config).iter().map(|state| state.label().to_string()).collect();
+        let known: Vec<String> = gateway.targets.of(&config).iter().map(|state| state.label().to_string()).collect();
         return Err(format!("there is no target `{label}`; there is {}", known.join(", ")));
     };
     let mut rule = state.rule();

@@ -19,8 +19,7 @@ impl Compiler {
         let percent = |this: &mut Self, raw: &Option<Spanned<u32>>, name: &str, default| {
             this.number(raw.as_ref(), &format!("{path}.{name}"), default, 0..=100)
         };
-        let faults_above_peers =
-            percent(self, &raw.faults_above_peers, "faults_above_peers", base.faults_above_peers);
+        let faults_above_peers = percent(self, &raw.faults_above_peers, "faults_above_peers", base.faults_above_peers);
         let max_ejected_percent =
             percent(self, &raw.max_ejected_percent, "max_ejected_percent", base.max_ejected_percent);
         let mut time = |raw: &Option<Spanned<String>>, name: &str, default| {

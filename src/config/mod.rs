@@ -19,7 +19,5 @@ mod watch;
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
 pub use model::{Config, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, TargetRoute, Telemetry, Timeouts};
-pub use routing::{
-    Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing,
-};
+pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
 pub use watch::watch;

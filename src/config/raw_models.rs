@@ -150,6 +150,7 @@ pub(super) struct RawHedge {
 /// Models that step in, by cause.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "they are the keys of the file")]
 pub(super) struct RawFallback {
     /// When the prompt does not fit.
     #[schemars(with = "Option<String>")]

@@ -29,9 +29,9 @@ impl Compiler {
             self.error(Some(place.at), place.path, format!("it has more than {MOST_TARGETS} targets"));
         }
         let grouped = long.is_some_and(|long| long.balance.is_some())
-            || raw.iter().any(|target| {
-                matches!(target, RawTarget::Long(long) if long.weight.is_some() || long.priority.is_some())
-            });
+            || raw.iter().any(
+                |target| matches!(target, RawTarget::Long(long) if long.weight.is_some() || long.priority.is_some()),
+            );
         let mut routes = Vec::new();
         for (index, target) in raw.iter().enumerate() {
             let path = format!("{}[{index}]", place.path);
@@ -75,7 +75,9 @@ impl Compiler {
         let (default, path) = (Routing::default(), place.path);
         let balance = self.field(raw.balance.as_ref(), &format!("{path}.balance"), default.balance, |text| {
             let found = Balance::NAMES.iter().find(|(name, _)| *name == text).map(|(_, balance)| *balance);
-            found.ok_or_else(|| format!("unknown `{text}`; it is one of {}", Balance::NAMES.map(|(name, _)| name).join(", ")))
+            found.ok_or_else(|| {
+                format!("unknown `{text}`; it is one of {}", Balance::NAMES.map(|(name, _)| name).join(", "))
+            })
         });
         let header = format!("{path}.affinity_header");
         let affinity_header = self.field(raw.affinity_header.as_ref(), &header, default.affinity_header, |text| {
@@ -130,7 +132,8 @@ impl Compiler {
     fn mirror(&mut self, known: &Known<'_>, path: &str, raw: &RawLongModel) -> Option<Mirror> {
         let raw = raw.mirror.as_ref()?;
         let (path, at) = (format!("{path}.mirror"), &raw.target.referenced);
-        let target = target_of(known, &raw.target.value).map_err(|message| self.error(Some(at), &path, message)).ok()??;
+        let target =
+            target_of(known, &raw.target.value).map_err(|message| self.error(Some(at), &path, message)).ok()??;
         let percent = self.percent(raw.percent.as_ref(), &format!("{path}.percent"));
         Some(Mirror { target, percent })
     }
@@ -164,7 +167,11 @@ impl Compiler {
         let abort = raw.abort.as_ref().and_then(|status| {
             let error = StatusCode::from_u16(status.value).ok().filter(|status| status.as_u16() >= 400);
             if error.is_none() {
-                self.error(Some(&status.referenced), &format!("{path}.abort"), "it is a status of 400 or more".to_owned());
+                self.error(
+                    Some(&status.referenced),
+                    &format!("{path}.abort"),
+                    "it is a status of 400 or more".to_owned(),
+                );
             }
             error
         });

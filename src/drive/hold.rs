@@ -16,11 +16,7 @@ const LARGEST_PRELUDE: usize = 64 * 1024;
 
 /// Reads a stream up to its first content, and returns what the client gets of it so far.
 /// Dropping the future loses what was read.
-pub(super) async fn hold(
-    attempt: &mut Attempt,
-    body: &mut Incoming,
-    deadlines: &Deadlines,
-) -> Result<Bytes, Failed> {
+pub(super) async fn hold(attempt: &mut Attempt, body: &mut Incoming, deadlines: &Deadlines) -> Result<Bytes, Failed> {
     let mut held = Held::default();
     loop {
         let Ok(frame) = timeout_at(deadlines.first_token(), body.frame()).await else {

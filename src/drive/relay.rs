@@ -29,7 +29,7 @@ pub struct Relay {
 }
 
 enum Part {
-    Flows(Flow),
+    Flows(Box<Flow>),
     /// It broke off, and the next target is asked to go on.
     Resumes(Resuming),
     Ended,
@@ -66,13 +66,13 @@ enum State {
 enum Step {
     Bytes(Bytes),
     /// An error that the client has not heard of.
-    Broke(Error),
+    Broke(Box<Error>),
     End,
 }
 
 impl Relay {
     pub(super) fn new(gateway: &Arc<Gateway>, flight: Flight, stream: Stream, cut: Option<u32>) -> Self {
-        Self { gateway: Arc::clone(gateway), part: Part::Flows(Flow::new(flight, stream, cut)) }
+        Self { gateway: Arc::clone(gateway), part: Part::Flows(Box::new(Flow::new(flight, stream, cut))) }
     }
 
     /// The next bytes for the client: one or more whole events. `None` is the end. Errors of the
@@ -89,7 +89,7 @@ impl Relay {
                         return Poll::Ready(None);
                     }
                     Poll::Ready(Step::Broke(error)) => {
-                        if let Some(bytes) = self.broke(error) {
+                        if let Some(bytes) = self.broke(*error) {
                             return Poll::Ready(Some(bytes));
                         }
                     }
@@ -118,7 +118,7 @@ impl Relay {
             Ok(stream) => {
                 // A comment (WHATWG HTML, section 9.2.6): clients ignore it, people see it.
                 let mark = Bytes::from_static(b": continued on another target\n\n");
-                self.part = Part::Flows(Flow::new(flight, stream, None));
+                self.part = Part::Flows(Box::new(Flow::new(flight, stream, None)));
                 mark
             }
             Err(error) => {
@@ -216,7 +216,7 @@ impl Flow {
 
     fn broke(&mut self, error: Error) -> Step {
         self.state = State::Ended;
-        Step::Broke(error)
+        Step::Broke(Box::new(error))
     }
 
     /// The deadline of the state.

@@ -61,7 +61,8 @@ async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Er
         let (attempt, request) = match flight.next(gateway) {
             Next::Try(attempt, request) => (attempt, request),
             Next::Wait(target, pending) => {
-                let patience = flight.deadline().map_or(ROOM, |due| due.saturating_duration_since(Instant::now()).min(ROOM));
+                let patience =
+                    flight.deadline().map_or(ROOM, |due| due.saturating_duration_since(Instant::now()).min(ROOM));
                 if target.room(pending, patience).await {
                     continue;
                 }

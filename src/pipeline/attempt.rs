@@ -35,7 +35,13 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(route: Arc<ModelRoute>, call: Arc<Call>, serving: Serving, why: Why, counter: Arc<Counter>) -> Self {
+    pub(super) fn new(
+        route: Arc<ModelRoute>,
+        call: Arc<Call>,
+        serving: Serving,
+        why: Why,
+        counter: Arc<Counter>,
+    ) -> Self {
         let index = serving.index();
         let tokenizer = route.targets.get(index).map(|target| target.model.tokenizer);
         Self {

@@ -183,7 +183,7 @@ fn split(config: &Config, who: &Identity, route: Arc<ModelRoute>, session: Optio
     };
     // The low bits of FNV-1a are not even enough for a share of one percent.
     let mut ticket = (of ^ (of >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    ticket = ticket * 100 >> 32;
+    ticket = (ticket * 100) >> 32;
     for (name, percent) in &route.routing.split {
         if ticket < u64::from(*percent) {
             return model(config, who, name).unwrap_or(route);

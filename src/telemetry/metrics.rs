@@ -220,7 +220,8 @@ impl Metrics {
     /// An attempt that failed before anything was sent. `kind` is a code of the gateway's or a
     /// status; anything else is `other`, so that it cannot grow labels without bound.
     pub fn attempt_failed(&self, target: &str, kind: &str) {
-        let known = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let known = kind.len() <= 40
+            && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         let kind = if known { kind } else { "other" }.to_owned();
         self.0.attempt_failures.get_or_create(&Failure { target: target.to_owned(), kind }).inc();
     }

@@ -149,8 +149,7 @@ fn best_of_two(all: &[Candidate], need: &Need, of: impl Fn(&Candidate) -> bool) 
 }
 
 fn fastest(all: &[Candidate]) -> f64 {
-    let known = all.iter().filter_map(|one| one.latency).fold(f64::MAX, f64::min);
-    if known == f64::MAX { 1.0 } else { known }
+    all.iter().filter_map(|one| one.latency).min_by(f64::total_cmp).unwrap_or(1.0)
 }
 
 /// In turn, each as often as its weight says, and spread: weights 3 and 1 go a a b a.

@@ -43,13 +43,7 @@ fn start(config: &Config, targets: &Targets, upstreams: &Upstreams) -> JoinSet<(
     checks
 }
 
-async fn watch(
-    provider: &Provider,
-    check: &Check,
-    state: &ProviderState,
-    metrics: &RouteMetrics,
-    asker: Asker,
-) {
+async fn watch(provider: &Provider, check: &Check, state: &ProviderState, metrics: &RouteMetrics, asker: Asker) {
     let mut ticks = interval(check.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut good, mut bad) = (0, 0);

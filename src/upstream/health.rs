@@ -228,7 +228,11 @@ mod tests {
         assert!(health.spoke(then));
         assert_eq!(health.standing(then), Standing::Up);
         (0..4).for_each(|_| assert_eq!(health.fault(then, &rules, peers(0, 0)), None));
-        assert_eq!(health.fault(then, &rules, peers(0, 0)), Some((Cause::Consecutive, 20 * SECOND)), "not forgiven yet");
+        assert_eq!(
+            health.fault(then, &rules, peers(0, 0)),
+            Some((Cause::Consecutive, 20 * SECOND)),
+            "not forgiven yet"
+        );
         let then = then + 20 * SECOND;
         assert!(health.begin_probe(then) && health.spoke(then));
         let good = then + 51 * SECOND;

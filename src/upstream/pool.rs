@@ -155,7 +155,9 @@ mod tests {
 
     #[test]
     fn the_root_of_an_address_has_no_path() {
-        for (url, expected) in [("http://a:1/v1", "http://a:1"), ("https://b", "https://b"), ("http://c/x/y", "http://c")] {
+        for (url, expected) in
+            [("http://a:1/v1", "http://a:1"), ("https://b", "https://b"), ("http://c/x/y", "http://c")]
+        {
             assert_eq!(root(url), expected);
         }
     }

@@ -101,4 +101,3 @@ impl Targets {
 fn fresh(now: Instant) -> Arc<Kept> {
     Arc::new(Kept { budget: RetryBudget::new(now), turn: AtomicU64::new(0), prefix: PrefixIndex::default() })
 }
-

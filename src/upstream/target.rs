@@ -169,13 +169,22 @@ pub struct Serving {
     pub(super) probe: bool,
     pub(super) stream: bool,
     pub(super) begun: Instant,
-    spoke: bool,
-    told: bool,
+    heard: Heard,
+}
+
+/// What was heard of a target for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// It has begun to answer.
+    Content,
+    /// How it ended is known.
+    All,
 }
 
 impl Serving {
     pub(super) fn new(model: Arc<ModelState>, index: usize, tokens: u64, stream: bool, begun: Instant) -> Self {
-        Self { model, index, tokens, probe: false, stream, begun, spoke: false, told: false }
+        Self { model, index, tokens, probe: false, stream, begun, heard: Heard::Nothing }
     }
 
     /// The target's place in the model's list.
@@ -194,9 +203,10 @@ impl Serving {
 
     /// The first content of a stream, or the whole answer, has come. Later calls do nothing.
     pub fn spoke(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.spoke, true) {
+        if self.heard != Heard::Nothing {
             return;
         }
+        self.heard = Heard::Content;
         self.probe = false;
         let Some(state) = self.state() else { return };
         state.load.spoke(now, self.stream, now.saturating_duration_since(self.begun));
@@ -208,7 +218,7 @@ impl Serving {
 
     /// The answer came to its end.
     pub fn success(mut self, now: Instant) {
-        self.told = true;
+        self.heard = Heard::All;
         if let Some(state) = self.state() {
             state.health.success(now);
         }
@@ -216,7 +226,7 @@ impl Serving {
 
     /// A fault of the target's own.
     pub fn fault(mut self, now: Instant, kind: &str) {
-        self.told = true;
+        self.heard = Heard::All;
         self.probe = false;
         let (Some(state), Some(rules)) = (self.state(), self.model.rules(self.index)) else { return };
         let peers = self.model.peers(self.index, now);
@@ -250,7 +260,7 @@ impl Drop for Serving {
         if self.probe {
             state.health.end_probe();
         }
-        if self.spoke && !self.told {
+        if self.heard == Heard::Content {
             // A client that left in the middle of a good answer.
             state.health.success(Instant::now());
         }

@@ -60,7 +60,11 @@ fn before_content(plain: SocketAddr) -> Vec<Row> {
             ["upstream_reset"; 2],
             Behaviour { reset: Some(Reset::AfterChunks(0)), ..fault() },
         ),
-        row("malformed first event", ["malformed_stream", "malformed_response"], Behaviour { malformed: true, ..fault() }),
+        row(
+            "malformed first event",
+            ["malformed_stream", "malformed_response"],
+            Behaviour { malformed: true, ..fault() },
+        ),
         row("first-token deadline", ["first_token_timeout", "total_timeout"], Behaviour { head_ms: 60_000, ..fault() }),
         row(
             "gzip garbage",
@@ -76,7 +80,8 @@ async fn gate(row: &Row) -> (Gate, MockHandle) {
     let url = row.url.clone().unwrap_or_else(|| format!("http://{}/v1", bad.addr()));
     let timeouts = "timeouts: { first_token: 400ms, idle: 400ms, total: 1500ms }";
     let edit = |text: String| {
-        let provider = format!("providers:\n  bad: {{ kind: openai, base_url: \"{url}\", api_key: bad-secret, {timeouts} }}\n");
+        let provider =
+            format!("providers:\n  bad: {{ kind: openai, base_url: \"{url}\", api_key: bad-secret, {timeouts} }}\n");
         text.replace("providers:\n", &provider).replace("[mock/gpt-4o-mini]", "[bad/gpt-4o, mock/gpt-4o-mini]")
     };
     let gate = Gate::with(&["1M tokens/day per key"], Behaviour::default(), edit).await;
@@ -218,7 +223,10 @@ async fn a_target_that_asks_to_be_left_alone_is() {
 #[tokio::test]
 async fn the_retry_budget_stops_retry_storms() {
     let both = |text: String| {
-        text.replace("[mock/gpt-4o-mini]", "{ targets: [mock/gpt-4o, mock/gpt-4o-mini], retry: { budget_percent: 50, budget_per_second: 0 } }")
+        text.replace(
+            "[mock/gpt-4o-mini]",
+            "{ targets: [mock/gpt-4o, mock/gpt-4o-mini], retry: { budget_percent: 50, budget_per_second: 0 } }",
+        )
     };
     let gate = Gate::with(&[], Behaviour { status: Some(500), ..Behaviour::default() }, both).await;
     for _ in 0..40 {

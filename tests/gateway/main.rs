@@ -23,4 +23,6 @@ mod redis;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod routing;
+#[cfg(test)]
 mod traces;

@@ -6,6 +6,7 @@ use serde_json::Value;
 /// Delays, lengths and faults. Times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub struct Behaviour {
     /// Before the head of the answer.
     pub head_ms: u64,
@@ -26,6 +27,8 @@ pub struct Behaviour {
     pub reply_tool: bool,
     /// Answer with this error status.
     pub status: Option<u16>,
+    /// The `code` of that error, instead of the status's own.
+    pub code: Option<String>,
     /// Seconds for the `retry-after` of an error status.
     pub retry_after: Option<f64>,
     /// Break the connection.
@@ -70,6 +73,7 @@ impl Default for Behaviour {
             usage: true,
             reply_tool: false,
             status: None,
+            code: None,
             retry_after: None,
             reset: None,
             stall_after: None,

@@ -256,7 +256,11 @@ fn fault(behaviour: &Behaviour) -> Result<Option<Response<Paced>>, Broken> {
     }
     let Some(status) = behaviour.status else { return Ok(None) };
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json_response(code, &render::error(status));
+    let mut body = render::error(status);
+    if let Some(code) = &behaviour.code {
+        body["error"]["code"] = json!(code);
+    }
+    let mut response = json_response(code, &body);
     if let Some(Ok(value)) = behaviour.retry_after.map(|seconds| HeaderValue::from_str(&seconds.to_string())) {
         response.headers_mut().insert(header::RETRY_AFTER, value);
     }

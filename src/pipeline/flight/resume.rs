@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn the_text_so_far_is_the_beginning_of_the_answer() {
-        let first = call(&json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, "x": 1}));
+        let first =
+            call(&json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, "x": 1}));
         let next = continued(&first, "Once", 4).unwrap();
         let body: Value = serde_json::from_slice(&next.body).unwrap();
         assert_eq!(body["messages"][1], json!({"role": "assistant", "content": "Once"}));

@@ -21,7 +21,9 @@ fn some(turn: u64) -> Need {
 #[test]
 fn two_choices_avoid_the_slow_and_the_loaded_and_try_the_unknown() {
     let mut all = group(4);
-    all.iter_mut().for_each(|one| one.latency = Some(0.1));
+    for one in &mut all {
+        one.latency = Some(0.1);
+    }
     all[3].latency = Some(0.5);
     let counts = share(Balance::P2c, &all, some);
     assert_eq!(counts[3], 0, "no pair prefers the slow one");
@@ -96,13 +98,17 @@ fn a_prompt_goes_where_it_was_until_that_is_too_much() {
 #[test]
 fn the_zone_is_left_only_under_load() {
     let mut all = group(4);
-    all.iter_mut().for_each(|one| one.latency = Some(0.1));
+    for one in &mut all {
+        one.latency = Some(0.1);
+    }
     (all[0].local, all[1].local) = (true, true);
     assert!(share(Balance::Locality, &all, some)[2..].iter().all(|count| *count == 0));
     for one in &mut all[..2] {
         (one.tokens, one.in_flight) = (1000, 10);
     }
     assert_eq!(pick(Balance::Locality, &all, &some(0)).1, Why::Spill);
-    all.iter_mut().for_each(|one| one.local = false);
+    for one in &mut all {
+        one.local = false;
+    }
     assert_eq!(pick(Balance::Locality, &all, &some(0)).1, Why::Balance(Balance::P2c));
 }

@@ -153,8 +153,10 @@ async fn waiting_for_room_ends_when_a_request_does() {
     let Picked::Full(target, _) = model.pick(&asked(), 0, now) else { panic!("it has room") };
     assert!(!target.room(0, Duration::from_secs(9)).await, "nobody may wait");
     assert!(!target.room(1, Duration::from_millis(1)).await, "not for ever");
-    let waiting = tokio::spawn(async move { target.room(1, Duration::from_secs(60)).await });
-    tokio::task::yield_now().await;
-    drop(held);
-    assert!(waiting.await.unwrap());
+    let leave = async {
+        tokio::task::yield_now().await;
+        drop(held);
+    };
+    let (found, ()) = tokio::join!(target.room(1, Duration::from_mins(1)), leave);
+    assert!(found);
 }
