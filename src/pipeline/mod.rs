@@ -7,6 +7,7 @@
 mod admit;
 mod attempt;
 mod count;
+pub mod explain;
 mod flight;
 mod headers;
 pub mod identify;

@@ -15,6 +15,7 @@ use super::open::Gateway;
 use crate::config::{Balance, Config, Fallback, ModelRoute, TargetRoute};
 use crate::error::Error;
 use crate::telemetry::Outcome;
+use crate::tokens::Counter;
 use crate::upstream::{Asked, ModelState, Targets, bit, chain, local_number};
 
 /// Longer beginnings of prompts are not looked at, in bytes.
@@ -66,10 +67,23 @@ pub(super) fn run(
     call: &Call,
     headers: &HeaderMap,
 ) -> Result<Plan, Error> {
+    let plan = to(&gateway.targets, config, who, call, headers)?;
+    plan.state.begin(std::time::Instant::now());
+    Ok(plan)
+}
+
+/// The plan for a call, which is not counted as a request.
+pub(super) fn to(
+    targets: &Targets,
+    config: &Config,
+    who: &Identity,
+    call: &Call,
+    headers: &HeaderMap,
+) -> Result<Plan, Error> {
     let route = model(config, who, &call.model)?;
     let session = session(&route, who, call, headers);
     let route = split(config, who, route, session);
-    plan(&gateway.targets, config, route, call, session)
+    plan(targets, config, route, call, session)
 }
 
 /// The model of this name, if it is there for this key.
@@ -79,7 +93,7 @@ fn model(config: &Config, who: &Identity, name: &str) -> Result<Arc<ModelRoute>,
     route.map(Arc::clone).ok_or_else(|| Error::unknown_model(name))
 }
 
-pub(super) fn plan(
+fn plan(
     targets: &Targets,
     config: &Config,
     route: Arc<ModelRoute>,
@@ -103,7 +117,6 @@ pub(super) fn plan(
     }
     let asked = Asked { stream: call.stream, session, able, zone: config.zone.clone(), ..Asked::default() };
     let state = targets.model(&route);
-    state.begin(std::time::Instant::now());
     Ok(Plan { route, state, asked, stands_in: false })
 }
 
@@ -115,15 +128,25 @@ pub(super) async fn know(
     counted: &Counted,
     heavy: bool,
 ) -> Result<(), Error> {
-    (plan.asked.input, plan.asked.output) = (counted.input, counted.output_bound);
-    if plan.route.routing.balance != Balance::Prefix {
+    if !heavy || plan.route.routing.balance != Balance::Prefix {
+        learn(plan, call, counted, &gateway.counter);
         return Ok(());
     }
+    (plan.asked.input, plan.asked.output) = (counted.input, counted.output_bound);
     let Some(tokenizer) = plan.targets().first().map(|target| target.model.tokenizer) else { return Ok(()) };
     let (counter, call) = (Arc::clone(&gateway.counter), Arc::clone(call));
     let work = move || chain(&counter.tokens(tokenizer, &beginning(&call)));
-    plan.asked.blocks = if heavy { gateway.offload.run(work).await? } else { work() }.into();
+    plan.asked.blocks = gateway.offload.run(work).await?.into();
     Ok(())
+}
+
+/// The same, in place.
+pub(super) fn learn(plan: &mut Plan, call: &Call, counted: &Counted, counter: &Counter) {
+    (plan.asked.input, plan.asked.output) = (counted.input, counted.output_bound);
+    let tokenizer = plan.targets().first().map(|target| target.model.tokenizer);
+    if let Some(tokenizer) = tokenizer.filter(|_| plan.route.routing.balance == Balance::Prefix) {
+        plan.asked.blocks = chain(&counter.tokens(tokenizer, &beginning(call))).into();
+    }
 }
 
 /// The prompt as engines see it: tools first, then the messages in their order.
@@ -239,6 +262,7 @@ impl Cause {
         let session = (route.routing.balance == Balance::Affinity).then(|| local_number(&call.user));
         let mut plan = plan(&gateway.targets, config, route, call, session).ok()?;
         plan.stands_in = true;
+        plan.state.begin(std::time::Instant::now());
         gateway.sinks.metrics().routes().fallback(&call.model, cause);
         Some((plan, cause))
     }

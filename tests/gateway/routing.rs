@@ -92,8 +92,8 @@ async fn a_stream_that_breaks_off_goes_on_where_it_was() {
     let sent: Value = serde_json::from_str(&other.requests()[0].body).unwrap();
     assert_eq!(sent["messages"][1], json!({"role": "assistant", "content": " the river runs"}));
     assert_eq!(sent["max_tokens"], 47);
-    // 9 + 3 counted for what broke off; 6 words and 8, and 3 tokens, reported for the rest.
-    assert_eq!(spent(&gate).await, 9 + 3 + 14 + 3);
+    // 9 + 3 counted for what broke off; 7 words and 8, and 3 tokens, reported for the rest.
+    assert_eq!(spent(&gate).await, 9 + 3 + 15 + 3);
     // JSON mode cannot be continued: the client gets its error.
     body["response_format"] = json!({"type": "json_object"});
     let text = gate.chat(body).await.text().await.unwrap();
@@ -209,7 +209,8 @@ async fn operators_switch_targets_until_the_next_reload() {
     let config: Value = serde_json::from_str(&gate.admin("/config").await).unwrap();
     assert_eq!(config["overrides"], json!([{"target": "other/gpt-4o", "mode": "drained", "weight": null}]));
     assert_eq!(say("/targets/other/gpt-4o?mode=on&weight=4").await.0, 200);
-    assert_eq!(served().await, (2, 8));
+    let (few, many) = served().await;
+    assert!((1..=3).contains(&few) && few + many == 10, "one to four: {few}, {many}");
     say("/targets/other/gpt-4o?mode=disabled").await;
     say("/targets/mock/gpt-4o-mini?mode=disabled").await;
     let none = gate.chat(ask(false, json!({}))).await;
