@@ -27,6 +27,8 @@ pub struct Behaviour {
     pub reply_tool: bool,
     /// Answer with this error status.
     pub status: Option<u16>,
+    /// To so many requests of a hundred; the others are answered.
+    pub status_percent: u8,
     /// The `code` of that error, instead of the status's own.
     pub code: Option<String>,
     /// Seconds for the `retry-after` of an error status.
@@ -45,6 +47,8 @@ pub struct Behaviour {
     pub error_after: Option<u64>,
     /// Claim this content-encoding.
     pub content_encoding: Option<String>,
+    /// Simulate a KV cache with room for so many tokens, and report what was read from it.
+    pub kv_cache: Option<u64>,
     /// Report these prompt tokens.
     pub prompt_tokens: Option<u64>,
     /// Report these completion tokens.
@@ -73,6 +77,7 @@ impl Default for Behaviour {
             usage: true,
             reply_tool: false,
             status: None,
+            status_percent: 100,
             code: None,
             retry_after: None,
             reset: None,
@@ -82,6 +87,7 @@ impl Default for Behaviour {
             malformed: false,
             error_after: None,
             content_encoding: None,
+            kv_cache: None,
             prompt_tokens: None,
             completion_tokens: None,
         }

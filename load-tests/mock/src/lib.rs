@@ -6,6 +6,7 @@
 
 mod behaviour;
 mod inflight;
+mod kvcache;
 mod render;
 mod server;
 mod stream;

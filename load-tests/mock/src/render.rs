@@ -20,6 +20,8 @@ pub(crate) struct Asked {
     pub(crate) body: Value,
     pub(crate) chat: bool,
     pub(crate) behaviour: Behaviour,
+    /// Prompt tokens read from the simulated cache.
+    pub(crate) cached: u64,
 }
 
 impl Asked {
@@ -72,7 +74,7 @@ impl Asked {
         let (prompt, completion) = (self.prompt_tokens(), self.behaviour.completion_tokens.unwrap_or(generated as u64));
         json!({
             "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": self.cached, "audio_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0,
                 "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0},
         })

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::behaviour::{Behaviour, Reset};
 use crate::inflight::InFlight;
+use crate::kvcache::KvCache;
 use crate::render::{self, Asked};
 use crate::stream::{Paced, Streams};
 
@@ -53,7 +54,9 @@ pub struct Mock {
 }
 
 struct Shared {
-    defaults: Behaviour,
+    /// Changed by `POST /mock/behave`.
+    defaults: RwLock<Behaviour>,
+    kv_cache: KvCache,
     forgetful: bool,
     received: Mutex<VecDeque<Received>>,
     streams: Arc<Streams>,
@@ -103,7 +106,8 @@ impl Mock {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            defaults: self.defaults,
+            defaults: RwLock::new(self.defaults),
+            kv_cache: KvCache::default(),
             forgetful: self.forgetful,
             received: Mutex::default(),
             streams: Arc::default(),
@@ -191,6 +195,17 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
             return Ok(json_response(StatusCode::OK, &json!(all)));
         }
         (&Method::GET, "/inflight") => return Ok(json_response(StatusCode::OK, &shared.in_flight.read())),
+        (&Method::GET, "/kv") => return Ok(json_response(StatusCode::OK, &shared.kv_cache.read())),
+        (&Method::POST, "/mock/behave") => {
+            let asked = serde_json::from_slice::<Behaviour>(&body);
+            return Ok(match asked {
+                Ok(behaviour) => {
+                    *shared.defaults.write() = behaviour;
+                    json_response(StatusCode::OK, &json!({}))
+                }
+                Err(error) => json_response(StatusCode::BAD_REQUEST, &json!({"error": error.to_string()})),
+            });
+        }
         (&Method::POST, "/mock/reset") => {
             shared.received.lock().clear();
             return Ok(json_response(StatusCode::OK, &json!({})));
@@ -245,16 +260,22 @@ fn read(shared: &Shared, body: &Bytes, chat: bool) -> Result<Asked, Response<Pac
         serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
     let known = fields.into_iter().filter_map(|(name, raw)| Some((name, serde_json::from_str(raw.get()).ok()?)));
     let body = Value::Object(known.collect());
-    let behaviour = shared.defaults.with(body.get("mock")).map_err(refuse)?;
-    Ok(Asked { body, chat, behaviour })
+    let behaviour = shared.defaults.read().with(body.get("mock")).map_err(refuse)?;
+    Ok(Asked { body, chat, behaviour, cached: 0 })
 }
+
+/// Goes through every number of a hundred in a fixed order: shares of faults are exact.
+static DICE: AtomicU64 = AtomicU64::new(0);
 
 /// The fault a behaviour asks for before anything is answered.
 fn fault(behaviour: &Behaviour) -> Result<Option<Response<Paced>>, Broken> {
     if matches!(behaviour.reset, Some(Reset::BeforeHead)) {
         return Err(Broken);
     }
-    let Some(status) = behaviour.status else { return Ok(None) };
+    let dice = DICE.fetch_add(37, Ordering::Relaxed) % 100;
+    let Some(status) = behaviour.status.filter(|_| dice < u64::from(behaviour.status_percent)) else {
+        return Ok(None);
+    };
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut body = render::error(status);
     if let Some(code) = &behaviour.code {
@@ -274,7 +295,7 @@ async fn pause(ms: u64) {
 }
 
 async fn generate(shared: &Shared, body: &Bytes, chat: bool) -> Result<Response<Paced>, Broken> {
-    let asked = match read(shared, body, chat) {
+    let mut asked = match read(shared, body, chat) {
         Ok(asked) => asked,
         Err(refusal) => return Ok(refusal),
     };
@@ -282,6 +303,10 @@ async fn generate(shared: &Shared, body: &Bytes, chat: bool) -> Result<Response<
         return Ok(response);
     }
     let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+    if let Some(capacity) = asked.behaviour.kv_cache {
+        let answer: String = asked.words().collect();
+        asked.cached = shared.kv_cache.serve(&asked.body["messages"], &answer, capacity);
+    }
     pause(asked.behaviour.head_ms).await;
     let mut response = if asked.streams() {
         let paced = Paced::new(render::events(&asked, id), &asked.behaviour, Arc::clone(&shared.streams));
