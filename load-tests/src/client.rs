@@ -133,7 +133,8 @@ impl Client {
             whole: false,
             body: Vec::new(),
         };
-        let streams = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
+        let streams =
+            response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
         let (mut reply, mut events) = (response.into_body(), Events::default());
         while let Some(frame) = reply.frame().await {
             if let Ok(data) = frame?.into_data() {

@@ -141,9 +141,7 @@ pub(crate) async fn sluice_with(
     let file = folder.join(format!("{name}.yaml"));
     fs::write(
         &file,
-        format!(
-            "listen: {addr}\nadmin: {admin}\nproviders:\n{providers}policies: {name}-policy.yaml\n{config}"
-        ),
+        format!("listen: {addr}\nadmin: {admin}\nproviders:\n{providers}policies: {name}-policy.yaml\n{config}"),
     )?;
     let mut command = Command::new(binary);
     // The access log is written, to nowhere.

@@ -1,11 +1,13 @@
 //! Flags to command.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{check, explain, key, levels, serve};
+use super::{check, envoy, explain, key, levels, serve};
 use crate::app::StartError;
+use crate::extproc::envoy::Site;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +16,7 @@ Examples:
   sluice check --config sluice.yaml      say everything that is wrong with a config
   sluice explain --config sluice.yaml --key web --model fast   limits, price and targets of a request
   sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
+  sluice envoy --config sluice.yaml      print a config for the Envoy in front of it
   sluice levels --watch                  what is left of each limit, and who waits, live
 
 Logs go to stderr (SLUICE_LOG=debug for more), one access-log line per request to stdout.";
@@ -75,6 +78,24 @@ enum Command {
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
         watch: Option<u64>,
     },
+    /// Print an Envoy config that puts this gateway into an Envoy
+    Envoy {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// Who calls the provider: Sluice (serve) or Envoy (steer). Default what the config says
+        #[arg(long, value_parser = ["serve", "steer"])]
+        mode: Option<String>,
+        /// Where Envoy takes requests
+        #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:10000")]
+        listen: SocketAddr,
+        /// Envoy's admin address
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+        admin: SocketAddr,
+        /// A replica as Envoy reaches it, a host with a port or a Unix socket; may be repeated. Default what the config says
+        #[arg(long = "gateway", value_name = "HOST:PORT|unix:/PATH")]
+        gateways: Vec<String>,
+    },
     /// Make virtual keys
     Key {
         #[command(subcommand)]
@@ -105,6 +126,9 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
             runtime()?.block_on(explain::run(&ask))
         }
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
+        Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
+            envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })
+        }
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }
 }

@@ -81,9 +81,9 @@ fn shown(key: &Key, explained: &Explained, live: &Live) -> Result<String, std::f
     let mut out = String::new();
     let user = explained.user.as_deref().map(|user| format!(", user {user}")).unwrap_or_default();
     writeln!(out, "key      {} (class {}{user})", key.id, explained.class)?;
-    let slots = explained.pool.0.map_or_else(|| "any number".to_owned(), |slots| slots.to_string());
+    let slots = explained.pool.0.map_or_else(|| "any number of".to_owned(), |slots| slots.to_string());
     let rate = explained.pool.1.map_or_else(String::new, |rate| format!(", {rate} tokens a minute"));
-    writeln!(out, "model    {}: {slots} of requests at once{rate}", explained.model)?;
+    writeln!(out, "model    {}: {slots} requests at once{rate}", explained.model)?;
     writeln!(
         out,
         "tokens   {} in the prompt ({}), at most {} in the answer",

@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod envoy;
 mod explain;
 mod key;
 mod levels;

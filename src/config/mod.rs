@@ -2,6 +2,7 @@
 //! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
 
 mod compile;
+mod ext_proc;
 mod health;
 mod live;
 mod load;
@@ -18,6 +19,9 @@ mod watch;
 
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
-pub use model::{Config, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, TargetRoute, Telemetry, Timeouts};
+pub use model::{
+    Config, ExtProc, ExtProcMode, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, ServerTls, TargetRoute,
+    Telemetry, Timeouts,
+};
 pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
 pub use watch::watch;

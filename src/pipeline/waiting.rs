@@ -28,6 +28,7 @@ struct Shared {
     /// It is no longer in the queue, but on its way to a provider.
     dialled: AtomicBool,
     long: Notify,
+    admitted: Notify,
 }
 
 impl Waiting {
@@ -42,6 +43,16 @@ impl Waiting {
     /// Resolves when a stream has waited so long that the client should hear of it.
     pub async fn long(&self) {
         self.0.long.notified().await;
+    }
+
+    /// Resolves when the request has been let in.
+    pub async fn admitted(&self) {
+        self.0.admitted.notified().await;
+    }
+
+    /// Says that it has been.
+    pub fn let_in(&self) {
+        self.0.admitted.notify_one();
     }
 
     pub(super) fn at(&self, ahead: u32) {

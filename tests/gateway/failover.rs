@@ -167,7 +167,7 @@ async fn a_target_that_fails_after_its_first_content_ends_in_an_error_event() {
             ["upstream_reset"; 2],
             Behaviour { reset: Some(Reset::AfterChunks(3)), token_ms: 20, ..fault() },
         ),
-        row("truncated", ["upstream_reset"; 2], Behaviour { end_after: Some(3), token_ms: 20, ..fault() }),
+        row("truncated", ["upstream_reset"; 2], Behaviour { tokens: Some(3), no_end: true, token_ms: 20, ..fault() }),
     ];
     for row in rows {
         let (gate, _bad) = gate(&row).await;

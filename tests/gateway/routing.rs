@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_mock::{Behaviour, Mock, MockHandle, Reset};
+use sluice_mock::{Behaviour, Mock, MockHandle, Reason, Reset};
 
 use crate::common::{Gate, KEY, any_port, ask, events, policy, value};
 
@@ -45,8 +45,7 @@ async fn a_prompt_that_does_not_fit_goes_to_the_model_that_takes_it() {
 
 #[tokio::test]
 async fn a_provider_that_refuses_the_content_hands_over_with_a_lease_of_the_other_model() {
-    let refuses =
-        Behaviour { status: Some(400), code: Some("content_policy_violation".to_owned()), ..Behaviour::default() };
+    let refuses = Behaviour { refuse: Some(Reason::ContentPolicy), ..Behaviour::default() };
     let models = "  m: { targets: [mock/gpt-4o-mini], fallback: { on_content_policy: n } }\n  n: [other/gpt-4o]\n";
     let (gate, _other) = two(refuses.clone(), Behaviour::default(), ROOM, models).await;
     for stream in [false, true] {
