@@ -79,10 +79,17 @@ struct Engine {
 
 struct Request {
     arrived: f64,
-    /// Its size over a mean one's.
-    size: f64,
+    /// A mean one has a thousand.
+    tokens: u64,
     engine: usize,
     serving: Option<Serving>,
+}
+
+impl Request {
+    /// Over a mean one's.
+    fn size(&self) -> f64 {
+        float(self.tokens) / 1000.0
+    }
 }
 
 struct World {
@@ -106,7 +113,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         for balance in ["oracle", "p2c", "least_inflight", "round_robin"] {
             let mut world = World::new(balance, options.requests, load)?;
             world.run()?;
-            let (p50, p99) = (world.percentile(0.5), world.percentile(0.99));
+            let (p50, p99) = (world.percentile(50), world.percentile(99));
             if balance == "oracle" {
                 oracle = p99;
             }
@@ -136,12 +143,11 @@ fn model(balance: &str) -> Result<Arc<ModelState>, Failure> {
         text: format!("tenant: t\nkeys:\n  - {{ name: k, key: \"sha256:{}\" }}\n", "1".repeat(64)),
     };
     let targets: Vec<String> = (0..ENGINES).map(|number| format!("e{number}/m")).collect();
-    let providers: String =
-        (0..ENGINES).map(|number| format!("  e{number}: {{ kind: openai, base_url: http://e{number}/v1 }}\n")).collect();
-    let text = format!(
-        "providers:\n{providers}models:\n  m: {{ targets: [{}], balance: {balance} }}\n",
-        targets.join(", ")
-    );
+    let providers: String = (0..ENGINES)
+        .map(|number| format!("  e{number}: {{ kind: openai, base_url: http://e{number}/v1 }}\n"))
+        .collect();
+    let text =
+        format!("providers:\n{providers}models:\n  m: {{ targets: [{}], balance: {balance} }}\n", targets.join(", "));
     let config = sluice::config::from_str("simulated", &text, Path::new("."), &[policy], 1)?;
     let route = config.models.get("m").ok_or("there is no model")?;
     Ok(Targets::new(RouteMetrics::default()).model(route))
@@ -151,14 +157,15 @@ impl World {
     fn new(balance: &str, count: usize, load: f64) -> Result<Self, Failure> {
         let picker = if balance == "oracle" { Picker::Oracle } else { Picker::Gateway(model(balance)?) };
         let speed = |number| if number + 1 == ENGINES { 1.0 / SLOW } else { 1.0 };
-        let engine = |number| Engine { speed: speed(number), busy: 0, waiting: VecDeque::new(), free: vec![0.0; SLOTS] };
+        let engine =
+            |number| Engine { speed: speed(number), busy: 0, waiting: VecDeque::new(), free: vec![0.0; SLOTS] };
         let power: f64 = (0..ENGINES).map(speed).sum();
         let rate = load * power * float(SLOTS as u64) / WHOLE;
         let (mut at, mut requests, mut events) = (0.0, Vec::new(), BinaryHeap::new());
         for request in 0..count {
             // Poisson arrivals; sizes between half and one and a half.
             at += -(1.0 - rand::random::<f64>()).ln() / rate;
-            requests.push(Request { arrived: at, size: 0.5 + rand::random::<f64>(), engine: 0, serving: None });
+            requests.push(Request { arrived: at, tokens: rand::random_range(500..=1500), engine: 0, serving: None });
             events.push(Event { at, what: What::Arrives, request });
         }
         let engines = (0..ENGINES).map(engine).collect();
@@ -186,11 +193,12 @@ impl World {
     }
 
     fn arrive(&mut self, at: f64, number: usize) -> Result<(), Failure> {
-        let size = self.requests.get(number).ok_or("no request")?.size;
+        let request = self.requests.get(number).ok_or("no request")?;
+        let (tokens, size) = (request.tokens, request.size());
         let (engine, serving) = match &self.picker {
             Picker::Oracle => (self.soonest(at, size), None),
             Picker::Gateway(model) => {
-                let asked = Asked { input: tokens(size), output: 0, stream: true, able: u64::MAX, ..Asked::default() };
+                let asked = Asked { input: tokens, output: 0, stream: true, able: u64::MAX, ..Asked::default() };
                 match model.pick(&asked, 0, self.time(at)) {
                     Picked::Go(serving, _) => (serving.index(), Some(serving)),
                     _ => return Err("no target was picked".into()),
@@ -224,7 +232,7 @@ impl World {
         while engine.busy < SLOTS {
             let Some(request) = engine.waiting.pop_front() else { break };
             engine.busy += 1;
-            let size = self.requests.get(request).ok_or("no request")?.size;
+            let size = self.requests.get(request).ok_or("no request")?.size();
             self.events.push(Event { at: at + size * FIRST / engine.speed, what: What::Speaks, request });
             self.events.push(Event { at: at + size * WHOLE / engine.speed, what: What::Ends, request });
         }
@@ -245,13 +253,9 @@ impl World {
         self.begin(at, engine)
     }
 
-    fn percentile(&mut self, share: f64) -> f64 {
+    fn percentile(&mut self, percent: usize) -> f64 {
         self.times.sort_by(f64::total_cmp);
-        let at = (share * float(self.times.len() as u64)) as usize;
+        let at = self.times.len() * percent / 100;
         self.times.get(at.min(self.times.len().saturating_sub(1))).copied().unwrap_or(0.0)
     }
-}
-
-fn tokens(size: f64) -> u64 {
-    (size * 1000.0) as u64
 }

@@ -174,7 +174,7 @@ async fn trial(options: &Options, fault: Fault) -> Result<Run, Failure> {
     if fault == Fault::Half {
         behave(first, &well).await?;
     }
-    let shots = load.join_next().await.ok_or("there is no load")??;
+    let shots = load.join_next().await.ok_or("there is no load")???;
     Ok(Run { fault, shots, begun, ended })
 }
 
@@ -223,7 +223,8 @@ fn table(runs: &[Run]) -> Table {
         let (begun, ended) = (run.begun, run.ended);
         let end = run.shots.iter().map(|shot| shot.at).max().unwrap_or_default();
         let extra = run.extra();
-        let millis = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), |time| brief(time.as_secs_f64() * 1000.0));
+        let millis =
+            |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), |time| brief(time.as_secs_f64() * 1000.0));
         table.row(vec![
             run.fault.name().to_owned(),
             run.shots.len().to_string(),
@@ -235,7 +236,11 @@ fn table(runs: &[Run]) -> Table {
             millis(extra.map(|(_, p99, _)| p99)),
             brief(100.0 * run.share(Duration::ZERO, begun)),
             brief(100.0 * run.share(end.saturating_sub(ONSET), end)),
-            if run.fault == Fault::Half { run.back().map_or_else(|| "-".to_owned(), |back| brief(back.as_secs_f64())) } else { "-".to_owned() },
+            if run.fault == Fault::Half {
+                run.back().map_or_else(|| "-".to_owned(), |back| brief(back.as_secs_f64()))
+            } else {
+                "-".to_owned()
+            },
         ]);
     }
     table

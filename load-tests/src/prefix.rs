@@ -66,23 +66,41 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     }
     let perfect = perfect(options);
     let mut table = Table::new(
-        ["balance", "prompt tokens", "from the cache", "of a perfect router's", "busiest engine / mean"].map(str::to_owned).to_vec(),
+        ["balance", "prompt tokens", "from the cache", "of a perfect router's", "busiest engine / mean"]
+            .map(str::to_owned)
+            .to_vec(),
     );
-    table.row(vec!["perfect".to_owned(), outcomes.first().map_or(0, |one| one.prompt).to_string(), perfect.to_string(), "1.00".to_owned(), "1.00".to_owned()]);
+    table.row(vec![
+        "perfect".to_owned(),
+        outcomes.first().map_or(0, |one| one.prompt).to_string(),
+        perfect.to_string(),
+        "1.00".to_owned(),
+        "1.00".to_owned(),
+    ]);
     for one in &outcomes {
         let ratio = format!("{:.2}", float(one.hit) / float(perfect));
-        table.row(vec![one.balance.to_owned(), one.prompt.to_string(), one.hit.to_string(), ratio, format!("{:.2}", one.uneven)]);
+        table.row(vec![
+            one.balance.to_owned(),
+            one.prompt.to_string(),
+            one.hit.to_string(),
+            ratio,
+            format!("{:.2}", one.uneven),
+        ]);
     }
     table.print()?;
     let mut bounds = Bounds::default();
     for one in outcomes.iter().filter(|one| one.balance == "prefix") {
         let ratio = float(one.hit) / float(perfect);
         bounds.check(ratio >= LEAST_HITS, || format!("prefix: {ratio:.2} of a perfect router's hits"));
-        bounds.check(one.uneven <= MOST_UNEVEN, || format!("prefix: the busiest engine has {:.2} of the mean", one.uneven));
+        bounds.check(one.uneven <= MOST_UNEVEN, || {
+            format!("prefix: the busiest engine has {:.2} of the mean", one.uneven)
+        });
     }
     for one in outcomes.iter().filter(|one| ["p2c", "round_robin"].contains(&one.balance)) {
         let ratio = float(one.hit) / float(perfect);
-        bounds.check(ratio < LEAST_HITS, || format!("{}: it hits as well: the caches are too large to tell", one.balance));
+        bounds.check(ratio < LEAST_HITS, || {
+            format!("{}: it hits as well: the caches are too large to tell", one.balance)
+        });
     }
     bounds.result()
 }

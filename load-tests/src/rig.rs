@@ -24,12 +24,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts `count` engines `e0`, `e1`, ... that behave so, and a gateway whose model has them as
     /// targets with these settings, such as `balance: p2c`.
-    pub(crate) async fn start(
-        binary: &Path,
-        count: usize,
-        behaviour: &Value,
-        settings: &str,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn start(binary: &Path, count: usize, behaviour: &Value, settings: &str) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let (mut engines, mut providers, mut targets) = (Vec::new(), String::new(), Vec::new());
         for number in 0..count {
@@ -40,7 +35,8 @@ impl Rig {
             engines.push(engine);
         }
         let config = format!("models:\n  {MODEL}: {{ targets: [{}], {settings} }}\n", targets.join(", "));
-        let policy = Policy { keys: &[(LOAD, "standard")], classes: &["standard: { rank: 1 }"], limits: ROOMY }.text()?;
+        let policy =
+            Policy { keys: &[(LOAD, "standard")], classes: &["standard: { rank: 1 }"], limits: ROOMY }.text()?;
         let setup = Setup { name: "gateway", config: &config, policy: &policy };
         let gateway = process::sluice_with(binary, &providers, folder.path(), &setup).await?;
         Ok(Self { gateway, engines, _folder: folder })
