@@ -16,6 +16,7 @@ mod drain;
 mod envoy;
 #[cfg(test)]
 mod faults;
+mod formats;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
