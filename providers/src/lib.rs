@@ -31,5 +31,5 @@ pub use adapter::{
 };
 pub use adapters::{ADAPTERS, adapter};
 pub use call::{BadRequest, Call, Endpoint, Field, Stamp};
-pub use declare::{Auth, Declaration, Feature, Support};
+pub use declare::{Declaration, Feature, Support};
 pub use error::{ErrorKind, UpstreamError};

@@ -12,7 +12,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::Call;
-use crate::declare::{Auth, Declaration};
+use crate::declare::Declaration;
 use crate::dialect::Dialect;
 use crate::error::UpstreamError;
 use crate::path;
@@ -33,12 +33,6 @@ pub(crate) static AZURE: Azure = Azure { plain: OpenAi { declared: &DECLARED, qu
 static DECLARED: Declaration = Declaration {
     kind: "azure",
     title: "Azure OpenAI",
-    base_url: None,
-    auth: &[
-        Auth::Header("api-key"),
-        Auth::Entra { scope: "https://cognitiveservices.azure.com/.default" },
-        Auth::Bearer,
-    ],
     speaks: &[Dialect::OpenAiChat],
     endpoints: kinds::ALL,
     features: kinds::AS_IS,
