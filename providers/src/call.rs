@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use crate::endpoint::Endpoint;
+use crate::form::FormScanner;
 use crate::text::some;
 
 /// Top-level fields whose raw JSON is of use later.
@@ -291,6 +292,32 @@ impl Call {
             model: model.into_owned(),
             spans,
             body,
+        })
+    }
+
+    /// A call whose body is a form, or the beginning of one with the model in it.
+    pub fn form(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Self, BadRequest> {
+        let mut scanner = FormScanner::new(headers)?;
+        scanner.look(&body)?;
+        let fields = scanner.fields();
+        let Some((model, model_span)) = fields.model.filter(|(model, _)| !model.is_empty()) else {
+            return Err(BadRequest::field("model", "you must provide a model parameter"));
+        };
+        let mut passed = HeaderMap::new();
+        passed.extend(headers.get(header::CONTENT_TYPE).map(|kind| (header::CONTENT_TYPE, kind.clone())));
+        Ok(Self {
+            endpoint,
+            body,
+            model,
+            stream: fields.stream,
+            include_usage: false,
+            max_output: None,
+            n: 1,
+            user: None,
+            stamp: Stamp::default(),
+            passed,
+            model_span,
+            spans: Default::default(),
         })
     }
 

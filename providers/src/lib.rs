@@ -20,6 +20,7 @@ mod error;
 mod eventstream;
 mod fault;
 mod fault_type;
+mod form;
 mod gemini;
 pub mod hub;
 mod openai;
@@ -33,6 +34,7 @@ pub use adapter::{
 };
 pub use adapters::{ADAPTERS, adapter};
 pub use call::{BadRequest, Call, Endpoint, Field, Stamp};
-pub use declare::{Auth, Declaration, Feature, Support};
+pub use declare::{Declaration, Feature, Support};
 pub use error::{ErrorKind, UpstreamError};
 pub use fault_type::anthropic as anthropic_error_type;
+pub use form::FormScanner;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_providers::Endpoint;
 
+use super::form;
 use super::queued::{Coming, Queued};
 use super::reply::Reply;
 use super::route::{Route, catalog};
@@ -15,6 +17,7 @@ use crate::config::{Config, Limits};
 use crate::drive::{self, Answer, Payload};
 use crate::error::Error;
 use crate::pipeline::{Gateway, Recorder, RequestHead, Waiting, identify};
+use crate::upstream::Pieces;
 
 /// The head of a request.
 pub struct Head {
@@ -30,6 +33,24 @@ pub struct Head {
 pub trait Reader: Send + 'static {
     /// Reads to the end, under `limits` and the budget behind `held`. Dropping the future stops reading.
     fn read(self, limits: &Limits, held: &mut Held) -> impl Future<Output = Result<Bytes, Error>> + Send;
+
+    /// The body piece by piece, under the cap of `limits` and with a deadline for each piece; and its length, if the
+    /// client declared it. A door that cannot answer before the body has ended reads it whole.
+    fn pieces(
+        self,
+        limits: &Limits,
+        held: &mut Held,
+    ) -> impl Future<Output = Result<(Pieces, Option<usize>), Error>> + Send
+    where
+        Self: Sized,
+    {
+        async {
+            let whole = self.read(limits, held).await?;
+            let length = whole.len();
+            let pieces: Pieces = Box::pin(stream::once(async { Ok(whole) }));
+            Ok((pieces, Some(length)))
+        }
+    }
 }
 
 /// A request whose head has been judged.
@@ -128,11 +149,16 @@ async fn call<R: Reader>(
         Err(error) => return Err(recorder.refuse(error)),
     };
     let mut held = gateway.budget.hold();
-    let body = match body.read(&config.limits, &mut held).await {
-        Ok(body) => body,
+    let read = if endpoint.is_form() {
+        form::begin(body, &headers, &config.limits, &mut held).await
+    } else {
+        body.read(&config.limits, &mut held).await.map(|body| (body, None))
+    };
+    let (body, tail) = match read {
+        Ok(read) => read,
         Err(error) => return Err(recorder.refuse(error)),
     };
-    let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
+    let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting, tail };
     let mut flight = gateway.open(config, head, body, held, recorder).await?;
     waiting.let_in();
     if let Some((headers, body)) = flight.answer_here() {

@@ -37,9 +37,9 @@ impl Counted {
         Demand { input: self.input, output: self.output_bound, cost_micros: self.cost_micros }
     }
 
-    /// Usage with the units that the provider did not report, once it was asked for them.
-    pub(super) fn with_units(&self, usage: Usage, dialled: bool) -> Usage {
-        let units = if usage.units == 0 && dialled { self.units } else { usage.units };
+    /// Usage with the units that the provider did not report.
+    pub(super) fn with_units(&self, usage: Usage) -> Usage {
+        let units = if usage.units == 0 { self.units } else { usage.units };
         Usage { units, ..usage }
     }
 }
@@ -59,6 +59,13 @@ pub(super) async fn run(
     } else {
         gateway.counter.call(call, &model)?
     };
+    of(call, plan, who, Input { input, prompts, method })
+}
+
+/// What a counted prompt may cost.
+pub(super) fn of(call: &Call, plan: &Plan, who: &Identity, counted: Input) -> Result<Counted, Error> {
+    let Input { input, prompts, method } = counted;
+    let model = &plan.targets().first().ok_or_else(|| Error::unknown_model(&call.model))?.model;
     if call.endpoint == Endpoint::CountTokens {
         let none = Counted {
             input: 0,
@@ -73,7 +80,7 @@ pub(super) async fn run(
     }
     fits(plan, input, method)?;
     let units = units(call);
-    let output_bound = output_bound(call, &model, who.key.default_output).saturating_mul(prompts);
+    let output_bound = output_bound(call, model, who.key.default_output).saturating_mul(prompts);
     let cost_micros = dearest(plan, &Usage { input, output: output_bound, units, ..Usage::default() });
     let input_cost_micros = dearest(plan, &Usage { input, units, ..Usage::default() });
     Ok(Counted { input, output_bound, method, cost_micros, input_cost_micros, units, asked: None })

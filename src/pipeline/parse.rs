@@ -19,12 +19,16 @@ pub(super) struct Asked<'a> {
 
 pub(super) async fn run(offload: &Offload, asked: &Asked<'_>, body: Bytes, heavy: bool) -> Result<Arc<Call>, Error> {
     let endpoint = asked.endpoint;
-    let call =
-        if heavy { offload.run(move || Call::parse(endpoint, body)).await? } else { Call::parse(endpoint, body) };
-    let mut call = call?;
+    let mut call = if endpoint.is_form() {
+        Call::form(endpoint, body, asked.headers)?
+    } else if heavy {
+        offload.run(move || Call::parse(endpoint, body)).await??
+    } else {
+        Call::parse(endpoint, body)?
+    };
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     call.stamp = Stamp { id: Arc::clone(asked.id), created };
-    call.passed = passed(endpoint, asked.headers);
+    call.passed.extend(passed(endpoint, asked.headers));
     Ok(Arc::new(call))
 }
 

@@ -17,7 +17,12 @@ mod drain;
 #[cfg(test)]
 mod envoy;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
+mod formats;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -30,5 +35,7 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod routing;
 #[cfg(test)]
 mod traces;

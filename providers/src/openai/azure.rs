@@ -11,7 +11,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::Call;
-use crate::declare::{Auth, Declaration};
+use crate::declare::Declaration;
 use crate::dialect::Dialect;
 use crate::error::UpstreamError;
 use crate::path;
@@ -32,12 +32,6 @@ pub(crate) static AZURE: Azure = Azure { plain: OpenAi { declared: &DECLARED, qu
 static DECLARED: Declaration = Declaration {
     kind: "azure",
     title: "Azure OpenAI",
-    base_url: None,
-    auth: &[
-        Auth::Header("api-key"),
-        Auth::Entra { scope: "https://cognitiveservices.azure.com/.default" },
-        Auth::Bearer,
-    ],
     speaks: &[Dialect::OpenAiChat],
     endpoints: kinds::AZURE_ALL,
     features: kinds::AS_IS,

@@ -82,8 +82,8 @@ impl Passing {
                 let text = serde_json::from_str::<Cow<'_, str>>(delta.get()).unwrap_or_default();
                 out.text.push_str(&text);
             }
-            out.content = true;
         }
+        out.content |= !matches!(kind, "" | "response.created" | "response.in_progress" | "response.queued");
         let usage = event.usage.or(event.response.as_ref().and_then(|response| response.usage));
         if let Some(usage) = usage {
             let more = Usage::from(usage);

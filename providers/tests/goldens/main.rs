@@ -3,6 +3,7 @@
 
 mod answers;
 mod aws;
+mod docs;
 mod files;
 mod merge;
 mod requests;
