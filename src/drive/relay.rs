@@ -41,6 +41,8 @@ struct Flow {
     body: Incoming,
     /// What was held back before the stream was committed.
     first: Option<Bytes>,
+    /// An error that is told after what came before it.
+    broken: Option<Box<Error>>,
     timer: Pin<Box<Sleep>>,
     /// When the last bytes came.
     last: Instant,
@@ -143,7 +145,7 @@ impl Flow {
         let Stream { first, body, deadlines, .. } = stream;
         let first = (!first.is_empty()).then_some(first);
         let timer = Box::pin(sleep_until(now));
-        let mut flow = Self { flight, body, first, timer, last: now, deadlines, cut, state };
+        let mut flow = Self { flight, body, first, broken: None, timer, last: now, deadlines, cut, state };
         flow.arm();
         flow
     }
@@ -151,6 +153,9 @@ impl Flow {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Step::Bytes(first));
+        }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Step::Broke(error));
         }
         while self.state != State::Ended {
             match Pin::new(&mut self.body).poll_frame(cx) {
@@ -182,7 +187,7 @@ impl Flow {
         }
         let bytes = match self.flight.chunk(data) {
             Ok(bytes) => bytes,
-            Err(error) => return Some(self.broke(unreadable(&error))),
+            Err(error) => return Some(self.stuck(unreadable(&error))),
         };
         if self.state == State::Waiting && self.flight.has_content() {
             self.state = State::Flowing;
@@ -217,6 +222,14 @@ impl Flow {
     fn broke(&mut self, error: Error) -> Step {
         self.state = State::Ended;
         Step::Broke(Box::new(error))
+    }
+
+    /// What was translated before the error goes first.
+    fn stuck(&mut self, error: Error) -> Step {
+        let Some(before) = self.flight.rest() else { return self.broke(error) };
+        self.state = State::Ended;
+        self.broken = Some(Box::new(error));
+        Step::Bytes(before)
     }
 
     /// The deadline of the state.

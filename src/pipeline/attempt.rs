@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use sluice_providers::{
-    Call, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
+    Call, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
 };
 
 use super::settle::Output;
@@ -106,7 +106,8 @@ impl Attempt {
     /// The whole answer of a call that does not stream.
     pub fn reply(&mut self, head: &ResponseHead<'_>, body: Bytes) -> Result<Bytes, TranslateError> {
         let (Some(target), Some(call)) = (self.target(), &self.call) else { return Ok(body) };
-        let reply = target.provider.adapter.reply(head, body, call)?;
+        let exchange = Exchange { call, target: &target.target };
+        let reply = target.provider.adapter.reply(head, body, &exchange)?;
         self.usage = reply.usage;
         if self.usage.is_none() {
             self.output.push(&reply.text);
@@ -117,9 +118,10 @@ impl Attempt {
     }
 
     /// Prepares for a stream.
-    pub fn begin_stream(&mut self) {
+    pub fn begin_stream(&mut self, head: &ResponseHead<'_>) {
         if let (Some(target), Some(call)) = (self.target(), &self.call) {
-            self.translator = Some(target.provider.adapter.stream(call));
+            let exchange = Exchange { call, target: &target.target };
+            self.translator = Some(target.provider.adapter.stream(head, &exchange));
         }
     }
 
@@ -136,6 +138,11 @@ impl Attempt {
         let Some(translator) = &mut self.translator else { return Ok(None) };
         translator.finish(&mut self.out)?;
         Ok(self.drain())
+    }
+
+    /// What was translated before an error stopped the translator.
+    pub fn rest(&mut self) -> Option<Bytes> {
+        self.drain()
     }
 
     /// True once the model has begun to say something.

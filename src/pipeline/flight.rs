@@ -188,6 +188,11 @@ impl Flight {
         self.attempt.as_mut().map_or(Ok(None), Attempt::finish)
     }
 
+    /// What was translated before an error stopped the translator.
+    pub fn rest(&mut self) -> Option<Bytes> {
+        self.attempt.as_mut().and_then(Attempt::rest)
+    }
+
     /// True once the model has begun to say something.
     pub fn has_content(&self) -> bool {
         self.attempt.as_ref().is_some_and(Attempt::has_content)

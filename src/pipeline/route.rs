@@ -102,7 +102,7 @@ fn plan(
 ) -> Result<Plan, Error> {
     let (mut able, mut refused) = (0, None);
     for (index, target) in route.targets.iter().enumerate() {
-        match target.provider.adapter.supports(call) {
+        match target.provider.adapter.supports(call, &target.target) {
             Ok(()) => able |= bit(index),
             Err(unsupported) => {
                 refused.get_or_insert(unsupported);
@@ -111,7 +111,7 @@ fn plan(
     }
     if able == 0 {
         return Err(match refused {
-            Some(unsupported) => Error::invalid("unsupported_parameter", unsupported.to_string()),
+            Some(unsupported) => unsupported.into(),
             None => Error::unknown_model(&call.model),
         });
     }

@@ -20,6 +20,7 @@ mod explain;
 mod failover;
 #[cfg(test)]
 mod faults;
+mod formats;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
-use sluice_providers::{ErrorKind, UpstreamRequest};
+use sluice_providers::{ErrorKind, TranslateError, UpstreamRequest};
 
 use super::super::attempt::Attempt;
 use super::super::open::Gateway;
@@ -63,6 +63,7 @@ impl Flight {
     pub(super) fn start(&mut self, gateway: &Gateway, attempt: Attempt) -> Next {
         let mut request = match attempt.request() {
             Ok(request) => request,
+            Err(TranslateError::Request(unsupported)) => return Next::Over(Some(unsupported.into())),
             Err(error) => {
                 let message = format!("the request could not be translated: {error}");
                 return Next::Over(Some(Error::internal(message)));
