@@ -15,6 +15,10 @@ mod drain;
 #[cfg(test)]
 mod envoy;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
 mod formats;
 #[cfg(test)]
@@ -29,5 +33,7 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod routing;
 #[cfg(test)]
 mod traces;
