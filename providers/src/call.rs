@@ -1,17 +1,20 @@
 //! A client's request: what the gateway needs of it, typed, beside the client's own bytes.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use serde::Deserialize;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 pub use crate::endpoint::Endpoint;
 use crate::form::FormScanner;
-use crate::text::some;
+use crate::scan;
+use top::Top;
 
 /// Top-level fields whose raw JSON is of use later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub enum Field {
 }
 
 const FIELDS: usize = 13;
+const MODEL: usize = FIELDS;
 
 /// What an answer is labelled with where the provider's own has no label. Set by the caller, who
 /// has a clock.
@@ -106,191 +110,149 @@ pub struct Call {
     pub passed: HeaderMap,
     /// Where the model's name stands in `body`, with its quotes if it is JSON.
     pub(crate) model_span: Range<usize>,
-    spans: [Option<Range<usize>>; FIELDS],
+    /// Of each [`Field`].
+    spans: Box<[Option<Range<usize>>]>,
 }
 
-/// The top level of every endpoint, borrowed from the body. Unknown fields are skipped, not kept:
-/// the body itself goes on.
-#[derive(Deserialize)]
-struct Top<'a> {
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tools: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_choice: Option<&'a RawValue>,
-    #[serde(borrow)]
-    functions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    response_format: Option<&'a RawValue>,
-    // `null` must be seen as standing there: it is edited in place.
-    #[serde(borrow, default, deserialize_with = "present")]
-    stream_options: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stream: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_completion_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    n: Option<&'a RawValue>,
-    #[serde(borrow)]
-    best_of: Option<&'a RawValue>,
-    #[serde(borrow)]
-    user: Option<&'a RawValue>,
-    #[serde(borrow)]
-    dimensions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    encoding_format: Option<&'a RawValue>,
-    #[serde(borrow)]
-    system: Option<&'a RawValue>,
-    #[serde(borrow)]
-    instructions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_output_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_config: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_format: Option<&'a RawValue>,
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    background: Option<&'a RawValue>,
-    #[serde(borrow)]
-    previous_response_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    conversation: Option<&'a RawValue>,
-    #[serde(borrow)]
-    query: Option<&'a RawValue>,
-    #[serde(borrow)]
-    documents: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stream_format: Option<&'a RawValue>,
-}
+/// The fields of every endpoint that are of use, by name; those of [`Field`] come first, in its order.
+const NAMES: [&str; 30] = [
+    "messages",
+    "prompt",
+    "input",
+    "tools",
+    "tool_choice",
+    "functions",
+    "response_format",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "dimensions",
+    "encoding_format",
+    "system",
+    "model",
+    "stream",
+    "n",
+    "best_of",
+    "user",
+    "instructions",
+    "max_output_tokens",
+    "text",
+    "output_config",
+    "output_format",
+    "metadata",
+    "background",
+    "previous_response_id",
+    "conversation",
+    "query",
+    "documents",
+    "stream_format",
+];
 
-fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
-}
+/// Where the fields of a body stand, in the order of [`NAMES`].
+type Spans = [Option<Range<usize>>; NAMES.len()];
 
-#[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
-}
-
-/// Where the form of an answer stands beside other things.
-#[derive(Deserialize)]
-struct Formed<'a> {
-    #[serde(borrow)]
-    format: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    user_id: Option<Cow<'a, str>>,
-}
-
-impl<'a> Top<'a> {
-    /// The form of the answer, wherever the endpoint has it.
-    fn format(&self, endpoint: Endpoint) -> Option<&'a RawValue> {
-        let within = |raw: Option<&'a RawValue>| {
-            some(raw).and_then(|raw| serde_json::from_str::<Formed<'a>>(raw.get()).ok()?.format)
-        };
-        match endpoint {
-            Endpoint::Responses => within(self.text),
-            Endpoint::Messages | Endpoint::CountTokens => within(self.output_config).or(some(self.output_format)),
-            _ => self.response_format,
+/// Finds the fields; others are passed over: the body itself goes on.
+fn find(body: &[u8]) -> Result<Spans, BadRequest> {
+    let mut spans = Spans::default();
+    let quick = scan::members(body, |name, span| {
+        let slot = NAMES.iter().position(|known| known.as_bytes() == name).and_then(|at| spans.get_mut(at));
+        match slot {
+            // Which of two counts is a matter of taste, and the provider's may be another.
+            Some(Some(_)) => None,
+            Some(slot) => {
+                *slot = Some(span);
+                Some(())
+            }
+            None => Some(()),
         }
+    });
+    if quick.is_some() {
+        return Ok(spans);
+    }
+    // Slowly, for what is unusual, and for an error that says what is wrong and where.
+    let Members(spans) = serde_json::from_slice(body).map_err(|error| {
+        // Serde's text names the fault and the place, and never quotes the body at length.
+        not_json(format!("the request body is not valid JSON for this endpoint: {error}"))
+    })?;
+    let start = body.as_ptr() as usize;
+    Ok(spans.map(|raw| {
+        raw.map(|raw| {
+            let from = (raw.as_ptr() as usize).saturating_sub(start);
+            from..from + raw.len()
+        })
+    }))
+}
+
+/// The same by a full parse.
+struct Members<'a>([Option<&'a str>; NAMES.len()]);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    /// The end user, wherever the endpoint has it.
-    fn user(&self, endpoint: Endpoint) -> Result<Option<String>, BadRequest> {
-        if endpoint.is_anthropic() {
-            let metadata = some(self.metadata).and_then(|raw| serde_json::from_str::<Metadata<'_>>(raw.get()).ok());
-            return Ok(metadata.and_then(|metadata| metadata.user_id).map(Cow::into_owned));
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut found = [None; NAMES.len()];
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let raw: &'de RawValue = map.next_value()?;
+            let Some(at) = NAMES.iter().position(|known| *known == name) else { continue };
+            if found.get(at).is_some_and(Option::is_some) {
+                return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            if let Some(slot) = found.get_mut(at) {
+                *slot = Some(raw.get());
+            }
         }
-        optional::<String>(self.user, "user", "a string")
-    }
-
-    fn streams(&self, endpoint: Endpoint) -> Result<bool, BadRequest> {
-        if !endpoint.may_stream() {
-            return Ok(false);
-        }
-        if endpoint == Endpoint::Speech {
-            let format = optional::<Cow<'_, str>>(self.stream_format, "stream_format", "a string")?;
-            return Ok(format.as_deref() == Some("sse"));
-        }
-        Ok(optional::<bool>(self.stream, "stream", "true or false")?.unwrap_or(false))
-    }
-
-    fn max_output(&self) -> Result<Option<u64>, BadRequest> {
-        let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
-        let most = count(self.max_completion_tokens, "max_completion_tokens")?;
-        let most = most.or(count(self.max_tokens, "max_tokens")?);
-        Ok(most.or(count(self.max_output_tokens, "max_output_tokens")?))
-    }
-
-    fn choices(&self) -> Result<u64, BadRequest> {
-        let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
-        Ok(count(self.n, "n")?.unwrap_or(1).max(count(self.best_of, "best_of")?.unwrap_or(1)).max(1))
+        Ok(Members(found))
     }
 }
 
 impl Call {
-    /// Parses a body in one pass. Costs time linear in the body; unknown fields are not looked
-    /// into, known ones standing twice are an error.
+    /// Finds what is needed in a body. Costs one quick look at its bytes; unknown fields are not
+    /// looked into, nor are those that are only handed on, such as `messages`: whoever needs one
+    /// parses it. Known fields standing twice are an error.
     pub fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, BadRequest> {
         if body.first().is_none_or(|_| !starts_object(&body)) {
             return Err(not_json("the request body must be a JSON object"));
         }
-        let top: Top<'_> = serde_json::from_slice(&body).map_err(|error| {
-            // Serde's text names the fault and the place, and never quotes the body at length.
-            not_json(format!("the request body is not valid JSON for this endpoint: {error}"))
-        })?;
-        let model_raw = top.model.filter(|raw| raw.get() != "null");
-        let model_raw = model_raw.ok_or_else(|| BadRequest::field("model", "you must provide a model parameter"))?;
+        let spans = find(&body)?;
+        let top = Top::new(&body, &spans);
+        let model_raw =
+            top.raw("model").ok_or_else(|| BadRequest::field("model", "you must provide a model parameter"))?;
         let model: Cow<'_, str> = typed(model_raw, "model", "a string")?;
         if model.is_empty() {
             return Err(BadRequest::field("model", "you must provide a model parameter"));
         }
         require::fields(endpoint, &top)?;
-        let options = optional::<StreamOptions>(top.stream_options, "stream_options", "an object")?;
-        let span = |raw: Option<&RawValue>| raw.map(|raw| span_in(&body, raw.get()));
-        let spans = [
-            span(top.messages),
-            span(top.prompt),
-            span(top.input),
-            span(top.tools),
-            span(top.tool_choice),
-            span(top.functions),
-            span(top.format(endpoint)),
-            span(top.stream_options),
-            span(top.max_tokens),
-            span(top.max_completion_tokens),
-            span(top.dimensions),
-            span(top.encoding_format),
-            span(top.system.or(top.instructions)),
-        ];
+        let (format, told) = (top.format(endpoint), top.raw("system").or(top.raw("instructions")));
+        let mut fields: Box<[_]> = spans.iter().take(FIELDS).cloned().collect();
+        for (field, raw) in [(Field::ResponseFormat, format), (Field::System, told)] {
+            if let Some(slot) = fields.get_mut(field as usize) {
+                *slot = raw.map(|raw| span_in(&body, raw));
+            }
+        }
         Ok(Self {
             endpoint,
             stream: top.streams(endpoint)?,
-            include_usage: options.and_then(|options| options.include_usage).unwrap_or(false),
+            include_usage: top.include_usage()?,
             max_output: top.max_output()?,
             n: top.choices()?,
             user: top.user(endpoint)?,
             stamp: Stamp::default(),
             passed: HeaderMap::new(),
-            model_span: span_in(&body, model_raw.get()),
+            model_span: spans.get(MODEL).cloned().flatten().unwrap_or_default(),
             model: model.into_owned(),
-            spans,
+            spans: fields,
             body,
         })
     }
@@ -321,7 +283,15 @@ impl Call {
         })
     }
 
-    /// The raw JSON of a field, if the client sent it.
+    /// Refuses bytes that are no text, which would hide from whoever counts fields.
+    pub fn utf8(&self) -> Result<(), BadRequest> {
+        match std::str::from_utf8(&self.body) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(not_json(format!("the request body is not UTF-8 at byte {}", error.valid_up_to()))),
+        }
+    }
+
+    /// The raw JSON of a field, if the client sent it. `None` also for what is not UTF-8.
     pub fn raw(&self, field: Field) -> Option<&str> {
         std::str::from_utf8(self.body.get(self.span(field)?)?).ok()
     }
@@ -339,25 +309,27 @@ fn not_json(message: impl Into<String>) -> BadRequest {
     BadRequest { message: message.into(), param: None, code: Some("invalid_json") }
 }
 
-/// Where `part`, a slice of `body`, stands in it.
-fn span_in(body: &Bytes, part: &str) -> Range<usize> {
-    let start = (part.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-    start..start + part.len()
+fn typed<'a, T: Deserialize<'a>>(raw: &'a str, name: &str, what: &str) -> Result<T, BadRequest> {
+    serde_json::from_str(raw).map_err(|_| BadRequest::field(name, format!("`{name}` must be {what}")))
 }
 
-fn typed<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, what: &str) -> Result<T, BadRequest> {
-    serde_json::from_str(raw.get()).map_err(|_| BadRequest::field(name, format!("`{name}` must be {what}")))
-}
-
+/// A field that may be left out or `null`.
 pub(crate) fn optional<'a, T: Deserialize<'a>>(
     raw: Option<&'a RawValue>,
     name: &str,
     what: &str,
 ) -> Result<Option<T>, BadRequest> {
-    raw.filter(|raw| raw.get() != "null").map(|raw| typed(raw, name, what)).transpose()
+    raw.map(RawValue::get).filter(|raw| *raw != "null").map(|raw| typed(raw, name, what)).transpose()
+}
+
+/// Where `part`, a slice of `body`, stands in it.
+fn span_in(body: &[u8], part: &str) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+    start..start + part.len()
 }
 
 mod require;
+mod top;
 
 #[cfg(test)]
 mod tests {
@@ -406,6 +378,13 @@ mod tests {
             assert_eq!(error.param.as_deref(), param, "{body}: {error}");
         }
         assert!(chat("{\"model\": \"m\",\n oops}").unwrap_err().message.contains("line 2"));
+    }
+
+    #[test]
+    fn text_that_is_none_is_refused_before_it_is_counted() {
+        let body = Bytes::from_static(b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}");
+        let call = Call::parse(Endpoint::ChatCompletions, body).unwrap();
+        assert!(call.utf8().unwrap_err().message.contains("byte 51"), "{:?}", call.utf8());
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod gemini;
 pub mod hub;
 mod openai;
 mod path;
+mod scan;
 mod sse;
 mod text;
 

@@ -65,7 +65,7 @@ impl Adapter for OpenAi {
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
         if self.translates(call) {
             let request = ChatRequest::of(call)?;
-            let body = write::body(&request, call.stream, target, self.quirks);
+            let body = write::body(&request, call, target, self.quirks)?;
             return Ok(Self::post("chat/completions".to_owned(), Bytes::from(body.to_string())));
         }
         let path = call.endpoint.path().trim_start_matches("/v1/").to_owned();

@@ -77,7 +77,8 @@ pub(super) struct ChatDecoder {
 
 impl ChatDecoder {
     fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut dyn Sink) {
-        if !self.begun {
+        // Azure begins with a chunk that says nothing, not even who speaks.
+        if !self.begun && chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
             self.begun = true;
             let (id, model) = (chunk.id.as_ref().map(Text::as_str), chunk.model.as_ref().map(Text::as_str));
             sink.emit(Event::Start { id, model });

@@ -7,7 +7,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use sluice_providers::{Adapter, Call, Endpoint, Exchange, Reply, ResponseHead, StreamOut, Target, TranslateError, Usage};
+use sluice_providers::{
+    Adapter, Call, Endpoint, Exchange, Reply, ResponseHead, StreamOut, Target, TranslateError, Usage,
+};
 
 use crate::files::{Golden, check, goldens};
 use crate::requests::{endpoint, pretty};
@@ -62,7 +64,8 @@ impl Answer {
         let asks = other.unwrap_or_else(|| endpoint(&request));
         match other {
             Some(Endpoint::Messages) => {
-                request = json!({"model": "public", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]});
+                request =
+                    json!({"model": "public", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]});
             }
             Some(_) => request = json!({"model": "public", "input": "hi"}),
             None => {}

@@ -1,5 +1,7 @@
 //! A client's request on its way to every provider.
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use serde_json::Value;
 use sluice_providers::{ADAPTERS, Adapter, Call, Endpoint, Target, TranslateError};
@@ -68,7 +70,7 @@ fn sent(adapter: &dyn Adapter, call: &Call, target: &Target) -> String {
         Ok(request) => {
             let mut text = format!("{} {}\n", request.method, request.path);
             for (name, value) in &request.headers {
-                text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+                writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
             }
             let own: Value = serde_json::from_slice(&call.body).unwrap();
             let mut body: Value = serde_json::from_slice(&request.body).unwrap();
@@ -113,9 +115,7 @@ fn all(golden: &Golden) -> String {
 fn requests_are_translated_as_before() {
     let cases = goldens("requests");
     assert!(cases.len() >= 40, "{} cases", cases.len());
-    check(
-        cases.into_iter().map(|golden| (all(&golden), golden)).map(|(output, golden)| (golden, output)).collect(),
-    );
+    check(cases.into_iter().map(|golden| (all(&golden), golden)).map(|(output, golden)| (golden, output)).collect());
 }
 
 /// What no provider has ever to see twice: two turns of one role in a row.
