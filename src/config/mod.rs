@@ -1,16 +1,20 @@
 //! The config: `raw` as it is written, `compile` to what the gateway runs on, `live` to swap it
 //! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
 
+mod catalog;
 mod compile;
+mod credentials;
 mod live;
 mod load;
 mod model;
 mod models;
 mod raw;
+mod raw_credentials;
 mod redis;
 mod values;
 mod watch;
 
+pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
 pub use model::{Config, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, TargetRoute, Telemetry, Timeouts};

@@ -11,6 +11,8 @@ use secrecy::SecretString;
 use sluice_policies::{PolicySet, Pool};
 use sluice_providers::{Adapter, Target, catalog};
 
+use super::credentials::Credentials;
+
 /// One snapshot. A request takes one and keeps it to its end.
 #[derive(Debug)]
 pub struct Config {
@@ -78,8 +80,8 @@ pub struct Provider {
     pub kind: String,
     /// Without a trailing slash.
     pub base_url: String,
-    /// Sent as a bearer token.
-    pub api_key: Option<SecretString>,
+    /// What it is shown.
+    pub credentials: Credentials,
     /// Sent with every request.
     pub headers: HeaderMap,
     /// Deadlines.

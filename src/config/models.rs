@@ -20,15 +20,9 @@ impl Compiler {
         raw: &RawConfig,
         providers: &Providers,
         policies: &PolicySet,
+        catalog: &Catalog,
     ) -> IndexMap<String, Arc<ModelRoute>> {
         let mut models = IndexMap::new();
-        let catalog = match Catalog::builtin() {
-            Ok(catalog) => catalog,
-            Err(error) => {
-                self.error(None, "models", error.to_string());
-                return models;
-            }
-        };
         if raw.models.is_empty() {
             self.error(None, "models", "there must be at least one".to_owned());
         }
@@ -43,7 +37,7 @@ impl Compiler {
             }
             let mut routes = Vec::new();
             for (index, text) in targets.iter().enumerate() {
-                match target(text, raw, providers, &catalog) {
+                match target(text, raw, providers, catalog) {
                     Ok(route) => routes.extend(route),
                     Err(message) => self.error(Some(at), &format!("{path}[{index}]"), message),
                 }
@@ -106,7 +100,7 @@ fn target(
     Ok(Some(TargetRoute {
         provider: Arc::clone(provider),
         target: Target { model: model.to_owned() },
-        model: catalog.model(&provider.kind, model),
+        model: catalog.target(name, &provider.kind, model),
         label: Arc::from(text),
     }))
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::{Response, header};
 use parking_lot::RwLock;
-use secrecy::ExposeSecret;
 use sluice_providers::UpstreamRequest;
 
+use super::credentials::{Keychain, Verdict};
 use crate::config::{Config, Provider};
 use crate::error::Error;
 
@@ -38,29 +38,39 @@ impl PoolKey {
 #[derive(Default)]
 pub struct Upstreams {
     pools: RwLock<HashMap<PoolKey, reqwest::Client>>,
+    keychain: Keychain,
 }
 
 impl Upstreams {
     /// Sends a request and waits for the head of the answer. No deadline but that of connecting:
-    /// the caller has its own. Dropping the future cancels the request.
+    /// the caller has its own. A request whose key is refused is sent again with another key, if
+    /// there is one that does not rest. Dropping the future cancels the request.
     pub async fn send(&self, provider: &Provider, request: UpstreamRequest) -> Result<Response<Incoming>, Error> {
         let client = self.pool(provider)?;
+        let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
-        let mut builder = client.request(request.method, url).headers(request.headers).body(request.body);
-        builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-        if let Some(key) = &provider.api_key {
-            builder = builder.bearer_auth(key.expose_secret());
+        let mut request = Some(request);
+        for left in (0..auth.tries()).rev() {
+            let next = if left == 0 { request.take() } else { request.clone() };
+            let Some(UpstreamRequest { method, headers, body, .. }) = next else { break };
+            let mut builder = client.request(method, &url).headers(headers).body(body);
+            builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+            let mut wire = builder.build().map_err(|error| explain(provider, &error))?;
+            let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
+            let response = client.execute(wire).await.map_err(|error| explain(provider, &error))?;
+            let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
+            if left == 0 || verdict == Verdict::Keep {
+                return Ok(response.into());
+            }
         }
-        match builder.send().await {
-            Ok(response) => Ok(response.into()),
-            Err(error) => Err(explain(provider, &error)),
-        }
+        Err(no_credentials(provider, "there is no usable key"))
     }
 
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
         let used: Vec<PoolKey> = config.providers.values().map(|provider| PoolKey::of(provider)).collect();
         self.pools.write().retain(|key, _| used.contains(key));
+        self.keychain.retain(config);
     }
 
     fn pool(&self, provider: &Provider) -> Result<reqwest::Client, Error> {
@@ -90,6 +100,10 @@ fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
         (true, false) => builder.http2_prior_knowledge(),
     };
     builder.build()
+}
+
+fn no_credentials(provider: &Provider, why: &str) -> Error {
+    Error::upstream("no_credentials", format!("provider {}: no credentials: {why}", provider.name))
 }
 
 /// Says what failed without the URL's query or any header.

@@ -4,6 +4,7 @@
 mod client_gone;
 #[cfg(test)]
 mod common;
+mod credentials;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
