@@ -1,11 +1,13 @@
 //! Flags to command.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{check, key, levels, serve};
+use super::{check, envoy, key, levels, models, serve};
 use crate::app::StartError;
+use crate::extproc::envoy::Site;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,6 +15,8 @@ Examples:
   sluice key new --name web              make a key for a policy file
   sluice check --config sluice.yaml      say everything that is wrong with a config
   sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
+  sluice envoy --config sluice.yaml      print a config for the Envoy in front of it
+  sluice models --config sluice.yaml     which models there are, and what they cost
   sluice levels --watch                  what is left of each limit, and who waits, live
 
 Logs go to stderr (SLUICE_LOG=debug for more), one access-log line per request to stdout.";
@@ -44,6 +48,15 @@ enum Command {
         #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "config", value_parser = ["config", "policy"])]
         schema: Option<String>,
     },
+    /// List the models of a config with windows and prices
+    Models {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show limits, debts, leases and queues of a running gateway
     Levels {
         /// Its `admin` address
@@ -55,6 +68,24 @@ enum Command {
         /// Again every so many seconds
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
         watch: Option<u64>,
+    },
+    /// Print an Envoy config that puts this gateway into an Envoy
+    Envoy {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// Who calls the provider: Sluice (serve) or Envoy (steer). Default what the config says
+        #[arg(long, value_parser = ["serve", "steer"])]
+        mode: Option<String>,
+        /// Where Envoy takes requests
+        #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:10000")]
+        listen: SocketAddr,
+        /// Envoy's admin address
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+        admin: SocketAddr,
+        /// A replica as Envoy reaches it, a host with a port or a Unix socket; may be repeated. Default what the config says
+        #[arg(long = "gateway", value_name = "HOST:PORT|unix:/PATH")]
+        gateways: Vec<String>,
     },
     /// Make virtual keys
     Key {
@@ -81,7 +112,11 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
         Some(Command::Check { schema: Some(which), .. }) => check::schema(&which),
         Some(Command::Check { config: Some(config), .. }) => check::run(&config),
         Some(Command::Check { .. }) => Err("--config or --schema is needed".into()),
+        Some(Command::Models { config, json }) => models::run(&config, json),
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
+        Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
+            envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })
+        }
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }
 }

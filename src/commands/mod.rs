@@ -2,8 +2,10 @@
 
 mod check;
 mod cli;
+mod envoy;
 mod key;
 mod levels;
+mod models;
 mod serve;
 
 pub use cli::{Cli, run};

@@ -77,6 +77,7 @@ impl Compiler {
         let providers = self.providers(&raw.providers, &catalog);
         let models = self.models(raw, &providers, &policies, &catalog);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
+        let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {
@@ -98,6 +99,7 @@ impl Compiler {
             identity,
             telemetry,
             redis,
+            ext_proc,
             redacted: Value::Null,
             sources,
             fingerprint: self.hash.finalize().into(),
@@ -121,7 +123,7 @@ impl Compiler {
         })
     }
 
-    fn address(&mut self, raw: Option<&Spanned<String>>, path: &str, port: u16) -> SocketAddr {
+    pub(super) fn address(&mut self, raw: Option<&Spanned<String>>, path: &str, port: u16) -> SocketAddr {
         let default = SocketAddr::from(([127, 0, 0, 1], port));
         self.field(raw, path, default, |text| {
             text.parse().map_err(|_| format!("`{text}` is not an address; write 127.0.0.1:{port} or [::]:{port}"))
@@ -225,6 +227,9 @@ impl Compiler {
                 _ => self.error(Some(&value.referenced), &at, "not a legal HTTP header".to_owned()),
             }
         }
+        let version =
+            raw.api_version.as_ref().and_then(|version| self.resolved(version, &format!("{path}.api_version")));
+        let api_version = version.map(Arc::from);
         let timeouts = self.timeouts(&raw.timeouts, path);
         let (adapter, (credentials, base_url)) = (kind?, reached?);
         (self.errors.len() == before).then(|| Provider {
@@ -233,6 +238,7 @@ impl Compiler {
             kind: raw.kind.value.clone(),
             base_url,
             credentials,
+            api_version,
             headers,
             timeouts,
             http2: raw.http2,
@@ -361,6 +367,10 @@ fn redacted(config: &Config) -> Value {
         "limits": limits,
         "redis": config.redis.as_ref().map(|redis| json!({
             "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len(),
+        })),
+        "ext_proc": config.ext_proc.as_ref().map(|door| json!({
+            "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
+            "tls": door.tls.is_some(),
         })),
         "max_body": config.limits.max_body,
         "max_buffered": config.limits.max_buffered,

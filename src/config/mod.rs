@@ -4,6 +4,7 @@
 mod catalog;
 mod compile;
 mod credentials;
+mod ext_proc;
 mod live;
 mod load;
 mod model;
@@ -17,5 +18,8 @@ mod watch;
 pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
-pub use model::{Config, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, TargetRoute, Telemetry, Timeouts};
+pub use model::{
+    Config, ExtProc, ExtProcMode, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, ServerTls, TargetRoute,
+    Telemetry, Timeouts,
+};
 pub use watch::watch;

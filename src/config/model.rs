@@ -36,6 +36,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The store that replicas share; `None` keeps limits in memory.
     pub redis: Option<Redis>,
+    /// The door for Envoy; `None` is no such door.
+    pub ext_proc: Option<ExtProc>,
     /// All of this for `/config`, without secrets.
     pub redacted: serde_json::Value,
     /// Files and folders it was read from.
@@ -82,6 +84,8 @@ pub struct Provider {
     pub base_url: String,
     /// What it is shown.
     pub credentials: Credentials,
+    /// The version of its API, where that is a parameter.
+    pub api_version: Option<Arc<str>>,
     /// Sent with every request.
     pub headers: HeaderMap,
     /// Deadlines.
@@ -190,4 +194,48 @@ pub struct Telemetry {
     pub sample_percent: u8,
     /// Put the messages of prompts into spans.
     pub log_content: bool,
+}
+
+/// The door for Envoy.
+#[derive(Clone, Debug)]
+pub struct ExtProc {
+    /// Where Envoy connects over TCP.
+    pub listen: Option<SocketAddr>,
+    /// Where Envoy connects on the same machine.
+    pub unix: Option<PathBuf>,
+    /// Who calls the provider, unless a route says otherwise.
+    pub mode: ExtProcMode,
+    /// TLS on `listen`.
+    pub tls: Option<ServerTls>,
+}
+
+/// Who calls the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtProcMode {
+    /// The gateway; it answers through Envoy.
+    Serve,
+    /// Envoy; the gateway counts, admits and translates.
+    Steer,
+}
+
+impl ExtProcMode {
+    /// The mode of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "serve" => Some(Self::Serve),
+            "steer" => Some(Self::Steer),
+            _ => None,
+        }
+    }
+}
+
+/// Certificates of a listener, PEM.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// The certificate and the ones up to its root.
+    pub cert: Vec<u8>,
+    /// Its private key.
+    pub key: SecretString,
+    /// Who signs the certificates of callers; `None` asks for none.
+    pub client_ca: Option<Vec<u8>>,
 }

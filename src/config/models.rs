@@ -97,10 +97,15 @@ fn target(
         let known = raw.providers.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(format!("unknown provider `{name}`; there is {known}"));
     };
+    let known = catalog.target(name, &provider.kind, model);
     Ok(Some(TargetRoute {
         provider: Arc::clone(provider),
-        target: Target { model: model.to_owned() },
-        model: catalog.target(name, &provider.kind, model),
+        target: Target {
+            model: model.to_owned(),
+            max_output: if known.known { known.max_output } else { 0 },
+            api_version: provider.api_version.clone(),
+        },
+        model: known,
         label: Arc::from(text),
     }))
 }

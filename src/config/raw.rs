@@ -37,6 +37,9 @@ pub(super) struct RawConfig {
     /// What is known of models, where the built-in catalog is silent or wrong.
     #[serde(default)]
     pub(super) catalog: RawCatalog,
+    /// Where Envoy calls: the same gateway as an external processor (`ext_proc`). Default: none.
+    /// Changing it needs a restart.
+    pub(super) ext_proc: Option<RawExtProc>,
     /// Bounds of the public listener.
     #[serde(default)]
     pub(super) limits: RawLimits,
@@ -165,6 +168,9 @@ pub(super) struct RawProvider {
     /// kind's own.
     #[schemars(with = "Option<String>")]
     pub(super) key_header: Option<Spanned<String>>,
+    /// The version of the API, where that is a parameter: Azure's `api-version`.
+    #[schemars(with = "Option<String>")]
+    pub(super) api_version: Option<Spanned<String>>,
     /// The AWS identity that signs requests, for `bedrock`.
     pub(super) aws: Option<RawAws>,
     /// The Google Cloud identity, for `vertex`.
@@ -238,6 +244,40 @@ pub(super) struct RawLimits {
     /// Larger bodies are parsed and counted off the I/O threads. Default `64KiB`.
     #[schemars(with = "Option<String>")]
     pub(super) count_off_thread_above: Option<Spanned<String>>,
+}
+
+/// The door for Envoy.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawExtProc {
+    /// Address for Envoy. It answers whoever reaches it in Envoy's name: never make it public. Default
+    /// `127.0.0.1:9002`, or none if `unix` is set.
+    #[schemars(with = "Option<String>")]
+    pub(super) listen: Option<Spanned<String>>,
+    /// Path of a Unix socket for an Envoy on this machine; relative to this file.
+    #[schemars(with = "Option<String>")]
+    pub(super) unix: Option<Spanned<String>>,
+    /// `serve`: Sluice calls the provider and answers through Envoy. `steer`: Envoy calls it. A route's gRPC metadata
+    /// `x-sluice-mode` overrides it. Default `serve`.
+    #[schemars(with = "Option<String>")]
+    pub(super) mode: Option<Spanned<String>>,
+    /// TLS on `listen`. Default: none.
+    pub(super) tls: Option<RawServerTls>,
+}
+
+/// Certificates of a listener: PEM files, relative to this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServerTls {
+    /// The certificate and the ones up to its root.
+    #[schemars(with = "String")]
+    pub(super) cert: Spanned<String>,
+    /// Its private key. Never logged.
+    #[schemars(with = "String")]
+    pub(super) key: Spanned<String>,
+    /// Who signs the certificates of callers; without one a caller needs none.
+    #[schemars(with = "Option<String>")]
+    pub(super) client_ca: Option<Spanned<String>>,
 }
 
 /// How end users are told apart.

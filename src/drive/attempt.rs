@@ -23,6 +23,8 @@ const ERROR_BODY: usize = 256 * 1024;
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// Whole answers larger than this are refused: they are held in memory.
 const REPLY_CAP: usize = 64 * 1024 * 1024;
+/// A stream in AWS's framing; what the client gets of it is server-sent events.
+const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
 const COST: HeaderName = HeaderName::from_static("x-sluice-cost");
 
 /// A target that answered.
@@ -76,7 +78,7 @@ pub(super) async fn attempt(
         return Err(refused(flight, &head, body).await);
     }
     if flight.streams() && is_event_stream(&head.headers) {
-        flight.begin_stream();
+        flight.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
         let headers = headers(flight, &head.headers);
         return Ok(Landed::Stream(StreamHead { status: head.status, headers, total }, body));
     }
@@ -171,8 +173,12 @@ async fn whole(mut body: Incoming, timeouts: &Timeouts, total: Option<Instant>, 
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
+    is_of(headers, "text/event-stream") || is_of(headers, AWS_EVENTS)
+}
+
+fn is_of(headers: &HeaderMap, kind: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+    value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
 /// What of a provider's headers reaches the client: the type of the body, and `openai-*`.
@@ -182,6 +188,9 @@ fn headers(flight: &Flight, upstream: &HeaderMap) -> HeaderMap {
         if name == header::CONTENT_TYPE || name.as_str().starts_with("openai-") {
             headers.insert(name.clone(), value.clone());
         }
+    }
+    if is_of(upstream, AWS_EVENTS) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     }
     if is_event_stream(upstream) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

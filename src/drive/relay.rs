@@ -88,7 +88,9 @@ impl Relay {
             Ok(bytes) => bytes,
             Err(error) => {
                 let message = format!("the provider's stream could not be read: {error}");
-                return Some(self.fail(&Error::upstream("malformed_stream", message)));
+                let before = self.flight.rest();
+                let event = self.fail(&Error::upstream("malformed_stream", message));
+                return Some(before.map_or(event.clone(), |before| [before, event].concat().into()));
             }
         };
         if self.state == State::Waiting && self.flight.has_content() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use sluice_providers::{
-    Call, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
+    Call, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
 };
 use tokio_util::task::TaskTracker;
 
@@ -117,6 +117,7 @@ impl Flight {
         let built = target.provider.adapter.request(call, &target.target);
         let mut request = match built {
             Ok(request) => request,
+            Err(TranslateError::Request(unsupported)) => return Some(Err(unsupported.into())),
             Err(error) => return Some(Err(Error::internal(format!("the request could not be translated: {error}")))),
         };
         self.recorder.inject(&mut request.headers);
@@ -169,7 +170,8 @@ impl Flight {
     /// The whole answer of a call that does not stream.
     pub fn reply(&mut self, head: &ResponseHead<'_>, body: Bytes) -> Result<Bytes, TranslateError> {
         let (Some(target), Some(call)) = (self.target(), &self.call) else { return Ok(body) };
-        let reply = target.provider.adapter.reply(head, body, call)?;
+        let exchange = Exchange { call, target: &target.target };
+        let reply = target.provider.adapter.reply(head, body, &exchange)?;
         self.usage = reply.usage;
         if self.usage.is_none() {
             self.output.push(&reply.text);
@@ -180,9 +182,10 @@ impl Flight {
     }
 
     /// Prepares for a stream. The request body and its share of the byte budget are let go.
-    pub fn begin_stream(&mut self) {
+    pub fn begin_stream(&mut self, head: &ResponseHead<'_>) {
         if let (Some(target), Some(call)) = (self.target(), &self.call) {
-            self.translator = Some(target.provider.adapter.stream(call));
+            let exchange = Exchange { call, target: &target.target };
+            self.translator = Some(target.provider.adapter.stream(head, &exchange));
         }
         self.call = None;
         self.held = None;
@@ -201,6 +204,11 @@ impl Flight {
         let Some(translator) = &mut self.translator else { return Ok(None) };
         translator.finish(&mut self.out)?;
         Ok(self.drain())
+    }
+
+    /// What was translated before an error stopped the translator.
+    pub fn rest(&mut self) -> Option<Bytes> {
+        self.drain()
     }
 
     /// True once the model has begun to say something.

@@ -79,7 +79,7 @@ impl Gateway {
         recorder: &mut Recorder,
     ) -> Result<Opened, Error> {
         let heavy = body.len() > config.limits.count_off_thread_above;
-        let call = parse::run(&self.offload, head.endpoint, body, heavy).await?;
+        let call = parse::run(&self.offload, head.endpoint, body, heavy, recorder.request_id()).await?;
         let who = identify::run(head.key, head.headers, &call, &config)?;
         recorder.identified(&who, &call);
         let plan = route::run(&config, &who, &call)?;

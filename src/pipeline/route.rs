@@ -36,10 +36,10 @@ pub(super) fn run(config: &Config, who: &Identity, call: &Call) -> Result<Plan, 
     // One answer for "not configured" and "not yours": a key must not learn what others use.
     let route = config.models.get(call.model.as_str()).filter(|_| who.key.may_use(&call.model));
     let route = Arc::clone(route.ok_or_else(|| Error::unknown_model(&call.model))?);
-    let supported = route.targets.first().map(|target| target.provider.adapter.supports(call));
+    let supported = route.targets.first().map(|target| target.provider.adapter.supports(call, &target.target));
     match supported {
         Some(Ok(())) => Ok(Plan { route }),
-        Some(Err(unsupported)) => Err(Error::invalid("unsupported_parameter", unsupported.to_string())),
+        Some(Err(unsupported)) => Err(unsupported.into()),
         None => Err(Error::unknown_model(&call.model)),
     }
 }

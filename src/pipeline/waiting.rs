@@ -23,6 +23,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub struct Waiting {
     ahead: AtomicU32,
     long: Notify,
+    admitted: Notify,
 }
 
 impl Waiting {
@@ -34,6 +35,16 @@ impl Waiting {
     /// Resolves when a stream has waited so long that the client should hear of it.
     pub async fn long(&self) {
         self.long.notified().await;
+    }
+
+    /// Resolves when the request has been let in.
+    pub async fn admitted(&self) {
+        self.admitted.notified().await;
+    }
+
+    /// Says that it has been.
+    pub fn let_in(&self) {
+        self.admitted.notify_one();
     }
 
     pub(super) fn at(&self, ahead: u32) {

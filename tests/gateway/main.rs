@@ -1,18 +1,29 @@
-//! Black-box tests: a real gateway over real sockets in front of the mock provider.
+//! Black-box tests: a real gateway over real sockets in front of the mock provider. They run twice: through the HTTP
+//! door, and with `SLUICE_DOOR=envoy` through a real Envoy. Tests in a module `front` are about the HTTP door itself and
+//! are left out of the second run; those in `behind_envoy` and `protocol` are about the `ext_proc` door in any case.
 
+#[cfg(test)]
+mod behind_envoy;
 #[cfg(test)]
 mod client_gone;
 #[cfg(test)]
 mod common;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod envoy;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod providers;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
@@ -21,5 +32,7 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod tokens_doc;
 #[cfg(test)]
 mod traces;

@@ -16,7 +16,7 @@ use crate::pipeline::Waiting;
 pub(super) type Coming = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
 
 /// Its status has been sent: from here on an error is an event.
-pub(super) struct Queued {
+pub struct Queued {
     state: State,
     waiting: Arc<Waiting>,
     every: Duration,
