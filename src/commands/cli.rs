@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{check, envoy, explain, key, levels, serve};
+use super::{check, envoy, explain, key, levels, models, serve};
 use crate::app::StartError;
 use crate::extproc::envoy::Site;
 
@@ -17,6 +17,7 @@ Examples:
   sluice explain --config sluice.yaml --key web --model fast   limits, price and targets of a request
   sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
   sluice envoy --config sluice.yaml      print a config for the Envoy in front of it
+  sluice models --config sluice.yaml     which models there are, and what they cost
   sluice levels --watch                  what is left of each limit, and who waits, live
 
 Logs go to stderr (SLUICE_LOG=debug for more), one access-log line per request to stdout.";
@@ -65,6 +66,15 @@ enum Command {
         /// The `admin` address of a running gateway, for its levels and the health of targets
         #[arg(long, value_name = "ADDR")]
         admin: Option<String>,
+    },
+    /// List the models of a config with windows and prices
+    Models {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show limits, debts, leases and queues of a running gateway
     Levels {
@@ -125,6 +135,7 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
             let ask = explain::Ask { config, key, model, body, admin };
             runtime()?.block_on(explain::run(&ask))
         }
+        Some(Command::Models { config, json }) => models::run(&config, json),
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
         Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
             envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sluice_providers::catalog::Model;
 
 use super::image;
-use super::message::{FILE_BYTES, MESSAGE, Tally};
+use super::message::{FILE_BYTES, Tally, overhead};
 use super::vocabulary::count;
 
 /// Fields that are not told to the model, or are not text.
@@ -64,13 +64,13 @@ fn walk(model: &Model, value: &Value, depth: u32) -> Tally {
             // Sealed reasoning is thrown away by the provider, or as long as it looks.
             "redacted_thinking" => total = Tally { tokens: length(&value["data"]) / 4, estimated: true },
             "tool_use" | "server_tool_use" => {
-                total.tokens = MESSAGE
+                total.tokens = overhead(model.tokenizer).message
                     + count(model.tokenizer, value["name"].as_str().unwrap_or(""))
                     + count(model.tokenizer, &value["input"].to_string());
             }
             _ => {
                 if fields.contains_key("role") || fields.contains_key("call_id") {
-                    total.tokens += MESSAGE;
+                    total.tokens += overhead(model.tokenizer).message;
                 }
                 let told = fields.iter().filter(|(name, _)| !SILENT.contains(&name.as_str()));
                 told.for_each(|(_, value)| total.add(walk(model, value, depth + 1)));

@@ -244,7 +244,8 @@ class Gateway(Process):
             "policies": "policies/",
         }
         for name, (kind, path, model) in (formats or {}).items():
-            config["providers"][name] = provider | {"kind": kind, "base_url": mock.url + path}
+            region = {"aws": {"region": "eu-west-1"}} if kind == "bedrock" else {}
+            config["providers"][name] = provider | {"kind": kind, "base_url": mock.url + path} | region
             config["models"][name] = [f"{name}/{model}"]
         if limits:
             config["limits"] = limits

@@ -25,7 +25,8 @@ async fn gate(limits: &[&str]) -> Gate {
         for (name, kind, path, _) in FORMATS {
             let base = format!("http://{address}/{path}");
             let base = base.trim_end_matches('/');
-            out.push_str(&format!("  {name}: {{ kind: {kind}, base_url: \"{base}\", api_key: upstream }}\n"));
+            let region = if *kind == "bedrock" { ", aws: { region: eu-west-1 }" } else { "" };
+            out.push_str(&format!("  {name}: {{ kind: {kind}, base_url: \"{base}\", api_key: upstream{region} }}\n"));
         }
         out.push_str("models:\n");
         for (name, _, _, model) in FORMATS {

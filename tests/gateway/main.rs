@@ -9,6 +9,8 @@ mod client_gone;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod doors;
@@ -29,6 +31,8 @@ mod limits;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod quota;
@@ -38,5 +42,7 @@ mod redis;
 mod reload;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod tokens_doc;
 #[cfg(test)]
 mod traces;
