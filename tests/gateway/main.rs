@@ -27,6 +27,8 @@ mod limits;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod quota;
