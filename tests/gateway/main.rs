@@ -44,3 +44,5 @@ mod routing;
 mod tokens_doc;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod translated;
