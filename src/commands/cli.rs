@@ -67,6 +67,9 @@ enum Command {
         /// Who calls the provider: Sluice (serve) or Envoy (steer). Default what the config says
         #[arg(long, value_parser = ["serve", "steer"])]
         mode: Option<String>,
+        /// Steer: let Envoy try a model's targets in turn, each translated and signed by a filter of its cluster
+        #[arg(long)]
+        attempts: bool,
         /// Where Envoy takes requests
         #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:10000")]
         listen: SocketAddr,
@@ -103,8 +106,8 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
         Some(Command::Check { config: Some(config), .. }) => check::run(&config),
         Some(Command::Check { .. }) => Err("--config or --schema is needed".into()),
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
-        Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
-            envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })
+        Some(Command::Envoy { config, mode, attempts, listen, admin, gateways }) => {
+            envoy::run(&config, mode.as_deref(), &Site { listen, admin, attempts, gateways })
         }
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }

@@ -71,13 +71,13 @@ pub(super) async fn attempt(
         Err(_) => return Err(Failed::retryable(late)),
     };
     let (head, body) = response.into_parts();
-    refuse_encoded(&head, target)?;
+    refuse_encoded(&head.headers, target)?;
     if !head.status.is_success() {
         return Err(refused(flight, &head, body).await);
     }
     if flight.streams() && is_event_stream(&head.headers) {
         flight.begin_stream();
-        let headers = headers(flight, &head.headers);
+        let headers = client_headers(flight, &head.headers);
         return Ok(Landed::Stream(StreamHead { status: head.status, headers, total }, body));
     }
     let body = whole(body, timeouts, total, REPLY_CAP).await.map_err(Failed::retryable)?;
@@ -86,7 +86,7 @@ pub(super) async fn attempt(
         let message = format!("target {}: the answer could not be read: {error}", target.label);
         Failed::retryable(Error::upstream("malformed_response", message))
     })?;
-    let mut headers = headers(flight, &head.headers);
+    let mut headers = client_headers(flight, &head.headers);
     if let Some(cost) = flight.close(&Close::Complete) {
         headers.insert(COST, dollars(cost));
     }
@@ -119,8 +119,8 @@ pub(super) fn broke_off() -> Error {
 
 /// `accept-encoding: identity` was sent. A compressed answer could be relayed, but its usage could
 /// not be read, and the request would escape its quota.
-fn refuse_encoded(head: &response::Parts, target: &TargetRoute) -> Result<(), Failed> {
-    let Some(encoding) = head.headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
+pub(super) fn refuse_encoded(headers: &HeaderMap, target: &TargetRoute) -> Result<(), Failed> {
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
     if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
         return Ok(());
     }
@@ -170,13 +170,13 @@ async fn whole(mut body: Incoming, timeouts: &Timeouts, total: Option<Instant>, 
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// What of a provider's headers reaches the client: the type of the body, and `openai-*`.
-fn headers(flight: &Flight, upstream: &HeaderMap) -> HeaderMap {
+pub(super) fn client_headers(flight: &Flight, upstream: &HeaderMap) -> HeaderMap {
     let mut headers = flight.answer_headers();
     for (name, value) in upstream {
         if name == header::CONTENT_TYPE || name.as_str().starts_with("openai-") {

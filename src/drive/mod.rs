@@ -7,6 +7,8 @@
 mod attempt;
 mod relay;
 mod run;
+mod steered;
 
 pub use relay::Relay;
 pub use run::{Answer, Payload, run};
+pub use steered::Steered;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::attempt::{broke_off, first_token_late, idle_late};
 use crate::error::Error;
-use crate::pipeline::{Close, Flight};
+use crate::pipeline::{Close, Flight, Tally};
 use crate::upstream::Incoming;
 
 /// After the provider's last event: time for its connection to end, so that it can be reused.
@@ -56,6 +56,11 @@ impl Relay {
         };
         relay.arm();
         relay
+    }
+
+    /// Who is charged what so far.
+    pub fn tally(&self) -> Tally {
+        self.flight.tally()
     }
 
     /// The next bytes for the client: one or more whole events. `None` is the end. Errors of the

@@ -17,7 +17,7 @@ use super::admit::Admitted;
 use super::count::Counted;
 use super::headers;
 use super::open::Gateway;
-use super::record::Recorder;
+use super::record::{Recorder, Tally};
 use super::route::Plan;
 use super::settle::{self, Output};
 use crate::budget::Held;
@@ -128,8 +128,32 @@ impl Flight {
         self.at.map_or(0, |at| at + 1) < self.plan.targets().len()
     }
 
-    fn target(&self) -> Option<&TargetRoute> {
+    /// The target being tried, or the one that answers.
+    pub fn target(&self) -> Option<&TargetRoute> {
         self.plan.targets().get(self.at?)
+    }
+
+    /// Notes that the target of this label answers, where whoever calls it has moved on by itself. A label that the
+    /// model does not have changes nothing.
+    pub fn answered_by(&mut self, label: &str) {
+        let index = self.plan.targets().iter().position(|target| &*target.label == label);
+        if let Some(index) = index.filter(|index| self.at != Some(*index)) {
+            self.at = Some(index);
+            if let Some(target) = self.plan.targets().get(index) {
+                self.recorder.attempt(target);
+            }
+        }
+    }
+
+    /// Who is charged what so far. The tokens of an answer under way are an estimate.
+    pub fn tally(&self) -> Tally {
+        let running = || Usage { input: self.counted.input, output: self.output.so_far(), ..Usage::default() };
+        let usage = self.usage.unwrap_or_else(running);
+        let mut tally = self.recorder.whose();
+        tally.input = usage.input;
+        tally.output = usage.output;
+        tally.cost_micros = settle::cost(self.target(), &usage);
+        tally
     }
 
     /// The deadlines of the target being tried.

@@ -22,5 +22,5 @@ mod waiting;
 pub use flight::{Close, Flight};
 pub use offload::Offload;
 pub use open::{Gateway, RequestHead};
-pub use record::{Recorder, Sinks};
+pub use record::{Recorder, Sinks, Tally};
 pub use waiting::Waiting;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use http::{Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use parking_lot::RwLock;
 use secrecy::ExposeSecret;
 use sluice_providers::UpstreamRequest;
@@ -55,6 +55,20 @@ impl Upstreams {
             Ok(response) => Ok(response.into()),
             Err(error) => Err(explain(provider, &error)),
         }
+    }
+
+    /// The headers a provider gets beside the request's own, its key among them: for a request that somebody else sends.
+    pub fn credentials(provider: &Provider) -> HeaderMap {
+        let mut headers = provider.headers.clone();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let bearer =
+            provider.api_key.as_ref().map(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())));
+        // The config has been checked for keys that no header can carry.
+        if let Some(Ok(mut bearer)) = bearer {
+            bearer.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, bearer);
+        }
+        headers
     }
 
     /// Forgets the pools that the config no longer uses; their open streams go on.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The modes that `deploy/envoy` has a config for.
-const MODES: &[&str] = &["serve"];
+const MODES: &[&str] = &["serve", "steer"];
 
 async fn gate(extra: &str) -> Gate {
     Gate::behind_envoy(&["1M tokens/day per key"], Behaviour::default(), |text| text + extra, |config| config).await
@@ -248,6 +248,7 @@ fn the_deployed_configs_are_what_the_generator_prints() {
     let site = sluice::extproc::envoy::Site {
         listen: ([0, 0, 0, 0], 10000).into(),
         admin: ([127, 0, 0, 1], 9901).into(),
+        attempts: false,
         gateways: Vec::new(),
     };
     for name in MODES {
