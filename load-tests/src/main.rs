@@ -3,10 +3,12 @@
 mod client;
 mod crowd;
 mod drain;
+mod envoy;
 mod fetch;
 mod fleet;
 mod generate;
 mod measure;
+mod noop;
 mod overhead;
 mod policy;
 mod priority;
@@ -47,9 +49,14 @@ enum Command {
     Drain(drain::Options),
     /// What sharing limits through Redis adds to keeping them in memory.
     Store(store::Options),
+    /// What Sluice costs inside an Envoy, in both modes, beside Envoy alone and Sluice alone.
+    Envoy(envoy::Options),
     /// The provider; the measurements start it as a process of its own.
     #[command(hide = true)]
     Mock,
+    /// An external processor that changes nothing.
+    #[command(hide = true)]
+    Noop,
 }
 
 async fn mock() -> Result<(), Failure> {
@@ -66,7 +73,9 @@ async fn main() -> ExitCode {
         Command::Priority(options) => priority::run(&options).await,
         Command::Drain(options) => drain::run(&options).await,
         Command::Store(options) => store::run(&options).await,
+        Command::Envoy(options) => envoy::run(&options).await,
         Command::Mock => mock().await,
+        Command::Noop => noop::serve().await,
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
     report::progress(&format!("failed: {error}"));

@@ -98,13 +98,21 @@ impl Drop for Server {
 
 /// The provider: this program again.
 pub(crate) fn mock(folder: &Path) -> Result<Server, Failure> {
+    let mut server = this("mock", folder)?;
+    "direct".clone_into(&mut server.name);
+    Ok(server)
+}
+
+/// This program again, with a command that says where it listens.
+pub(crate) fn this(name: &str, folder: &Path) -> Result<Server, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("mock").stdout(Stdio::piped());
-    let mut server = Server::spawn("direct", any_port(0), folder, &mut command)?;
-    let output = server.child.stdout.take().ok_or("the mock has no output")?;
+    command.arg(name).stdout(Stdio::piped());
+    let mut server = Server::spawn(name, any_port(0), folder, &mut command)?;
+    let output = server.child.stdout.take().ok_or_else(|| format!("the {name} has no output"))?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
-    let addr = line.trim().strip_prefix("listening on ").ok_or("the mock does not say where it listens")?;
+    let addr = line.trim().strip_prefix("listening on ");
+    let addr = addr.ok_or_else(|| format!("the {name} does not say where it listens"))?;
     server.addr = addr.parse()?;
     Ok(server)
 }
