@@ -80,7 +80,7 @@ fn cpu(servers: &[Server], subject: &Subject) -> Result<[Option<Duration>; 2], F
 /// The servers, and the set-ups made of them.
 async fn start(options: &Options, folder: &Path) -> Result<(Vec<Server>, Vec<Subject>), Failure> {
     let mock = process::mock(folder)?;
-    let noop = process::this("noop", folder)?;
+    let noop = process::this("noop", "noop", folder)?;
     let serve = sluice(options, mock.addr, folder, "serve").await?;
     let steer = sluice(options, mock.addr, folder, "steer").await?;
     let plain = envoy(options, folder, "plain", &proxy(mock.addr, None)).await?;

@@ -1,9 +1,11 @@
 //! Measures the gateway under load, side by side with its provider alone.
 
+mod balance;
 mod client;
 mod crowd;
 mod drain;
 mod envoy;
+mod failover;
 mod fetch;
 mod fleet;
 mod generate;
@@ -11,11 +13,13 @@ mod measure;
 mod noop;
 mod overhead;
 mod policy;
+mod prefix;
 mod priority;
 mod process;
 mod quota;
 mod redis;
 mod report;
+mod rig;
 mod store;
 mod usage;
 
@@ -51,6 +55,12 @@ enum Command {
     Store(store::Options),
     /// What Sluice costs inside an Envoy, in both modes, beside Envoy alone and Sluice alone.
     Envoy(envoy::Options),
+    /// What clients see when a target fails, is killed or falls silent, and when it is back.
+    Failover(failover::Options),
+    /// How much of long conversations is found in the engines' caches, by the way targets are picked.
+    Prefix(prefix::Options),
+    /// Balancing over simulated engines, one of them slow, against an oracle.
+    Balance(balance::Options),
     /// The provider; the measurements start it as a process of its own.
     #[command(hide = true)]
     Mock,
@@ -74,6 +84,9 @@ async fn main() -> ExitCode {
         Command::Drain(options) => drain::run(&options).await,
         Command::Store(options) => store::run(&options).await,
         Command::Envoy(options) => envoy::run(&options).await,
+        Command::Failover(options) => failover::run(&options).await,
+        Command::Prefix(options) => prefix::run(&options).await,
+        Command::Balance(options) => balance::run(&options),
         Command::Mock => mock().await,
         Command::Noop => noop::serve().await,
     };

@@ -3,12 +3,17 @@
 
 mod compile;
 mod ext_proc;
+mod health;
 mod live;
 mod load;
 mod model;
 mod models;
 mod raw;
+mod raw_health;
+mod raw_models;
 mod redis;
+mod routing;
+mod targets;
 mod values;
 mod watch;
 
@@ -18,4 +23,5 @@ pub use model::{
     Config, ExtProc, ExtProcMode, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, ServerTls, TargetRoute,
     Telemetry, Timeouts,
 };
+pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
 pub use watch::watch;

@@ -1,18 +1,20 @@
 //! A request whose provider somebody else calls: what to send there, and what to make of the answer as it comes by.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_providers::{ResponseHead, UpstreamRequest};
 
-use super::attempt::{broke_off, client_headers, is_event_stream, refuse_encoded};
+use super::attempt::{
+    ERROR_BODY, REPLY_CAP, broke_off, full, headers as client_headers, is_event_stream, refuse_encoded, unreadable,
+};
+use super::failed::Failed;
+use super::run::{ROOM, give_up};
 use crate::config::TargetRoute;
-use crate::error::{Error, Retry};
-use crate::pipeline::{Close, Flight, Tally};
+use crate::error::Error;
+use crate::pipeline::{Attempt, Close, Flight, Gateway, Next, Tally};
 
-/// Whole answers larger than this are refused: they are held in memory.
-const REPLY_CAP: usize = 64 * 1024 * 1024;
-/// More of an error body than this is not kept.
-const ERROR_BODY: usize = 256 * 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What of a refusal tells the client when to come back.
 const COME_BACK: [HeaderName; 3] =
@@ -27,51 +29,66 @@ pub struct Steered {
 
 enum State {
     /// No answer yet.
-    Awaits,
+    Awaits(Box<Attempt>),
     Streams,
     /// To be translated once all of it has come.
-    Gathers(Gathered),
+    Gathers(Box<Gathered>),
     /// Nothing more of it counts.
     Over,
 }
 
 struct Gathered {
+    attempt: Attempt,
     status: StatusCode,
     headers: HeaderMap,
     body: BytesMut,
 }
 
 impl Steered {
-    /// The first target and the request for it.
-    pub fn begin(mut flight: Flight) -> Result<(Self, TargetRoute, UpstreamRequest), Error> {
-        let next = flight.next_target().unwrap_or_else(|| Err(Error::internal("the model has no target")));
-        match next {
-            Ok((target, request)) => {
-                flight.departed();
-                Ok((Self { flight, state: State::Awaits }, target, request))
+    /// Picks a target, and makes the request for it. Waits for room where all targets are full. On an error the
+    /// request has been settled and recorded.
+    pub async fn begin(
+        gateway: &Arc<Gateway>,
+        mut flight: Flight,
+    ) -> Result<(Self, TargetRoute, UpstreamRequest), Error> {
+        let failed = loop {
+            match flight.next(gateway) {
+                Next::Try(mut attempt, request) => {
+                    let Some(target) = attempt.target().cloned() else { break None };
+                    attempt.departed();
+                    return Ok((Self { flight, state: State::Awaits(attempt) }, target, request));
+                }
+                Next::Wait(target, pending) => {
+                    if !target.room(pending, ROOM).await {
+                        break Some(Failed::nobody(full(flight.model()), false));
+                    }
+                }
+                Next::Over(error) => break error.map(|error| Failed::nobody(error, false)),
             }
-            Err(error) => {
-                flight.close(&Close::Failed(&error));
-                Err(error)
-            }
-        }
+        };
+        Err(give_up(&mut flight, failed))
     }
 
-    /// The answer is of another target than the first: whoever calls has moved on.
+    /// The answer is of this target: whoever calls may have moved on from the first one.
     pub fn answered_by(&mut self, label: &str) {
-        self.flight.answered_by(label);
+        let State::Awaits(attempt) = &mut self.state else { return };
+        if attempt.label() != label && attempt.moved_to(label) {
+            self.flight.moved(attempt);
+        }
     }
 
     /// Takes the head of the answer, and returns the headers for the client.
     pub fn head(&mut self, status: StatusCode, headers: HeaderMap) -> Result<HeaderMap, Error> {
-        if let Some(target) = self.flight.target()
-            && let Err(failed) = refuse_encoded(&headers, target)
-        {
-            return Err(self.fail(failed.error));
+        let State::Awaits(mut attempt) = std::mem::replace(&mut self.state, State::Over) else {
+            return Err(Error::internal("an answer that nobody asked for"));
+        };
+        if let Err(failed) = refuse_encoded(&headers, &attempt) {
+            return Err(self.refused(*attempt, failed));
         }
         let mut out = client_headers(&self.flight, &headers);
         if status.is_success() && self.flight.streams() && is_event_stream(&headers) {
-            self.flight.begin_stream();
+            attempt.begin_stream(&ResponseHead { status, headers: &headers });
+            self.flight.commit(*attempt);
             self.state = State::Streams;
             return Ok(out);
         }
@@ -83,7 +100,8 @@ impl Steered {
                 }
             }
         }
-        self.state = State::Gathers(Gathered { status, headers, body: BytesMut::new() });
+        let gathered = Gathered { attempt: *attempt, status, headers, body: BytesMut::new() };
+        self.state = State::Gathers(Box::new(gathered));
         Ok(out)
     }
 
@@ -91,8 +109,8 @@ impl Steered {
     /// come. An error means that the answer cannot be completed; in a stream it comes as a last event instead.
     pub fn chunk(&mut self, data: Bytes, last: bool) -> Result<Option<Bytes>, Error> {
         match &mut self.state {
-            State::Awaits | State::Over => Ok(None),
-            State::Streams => Ok(self.event(data, last)),
+            State::Awaits(_) | State::Over => return Ok(None),
+            State::Streams => return Ok(self.event(data, last)),
             State::Gathers(gathered) => {
                 let cap = if gathered.status.is_success() { REPLY_CAP } else { ERROR_BODY };
                 if gathered.body.len() + data.len() <= cap {
@@ -101,7 +119,13 @@ impl Steered {
                     let message = format!("the provider's answer is larger than {cap} bytes");
                     return Err(self.fail(Error::upstream("response_too_large", message)));
                 }
-                if last { self.whole() } else { Ok(None) }
+            }
+        }
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Gathers(gathered) if last => self.whole(*gathered),
+            state => {
+                self.state = state;
+                Ok(None)
             }
         }
     }
@@ -111,8 +135,8 @@ impl Steered {
         let mut bytes = match translated {
             Ok(bytes) => bytes,
             Err(error) => {
-                let message = format!("the provider's stream could not be read: {error}");
-                return Some(self.fail(Error::upstream("malformed_stream", message)).to_event());
+                let before = self.flight.rest();
+                return join(before, Some(self.fail(unreadable(&error)).to_event()));
             }
         };
         if let Some(error) = self.flight.take_stream_error() {
@@ -133,30 +157,36 @@ impl Steered {
         bytes
     }
 
-    fn whole(&mut self) -> Result<Option<Bytes>, Error> {
-        let State::Gathers(gathered) = std::mem::replace(&mut self.state, State::Over) else { return Ok(None) };
+    fn whole(&mut self, mut gathered: Gathered) -> Result<Option<Bytes>, Error> {
         let head = ResponseHead { status: gathered.status, headers: &gathered.headers };
         let body = gathered.body.freeze();
-        if gathered.status.is_success() {
-            let translated = self.flight.reply(&head, body);
-            return match translated {
-                Ok(body) => {
-                    self.complete();
-                    Ok(Some(body))
-                }
-                Err(error) => {
-                    let message = format!("the answer could not be read: {error}");
-                    Err(self.fail(Error::upstream("malformed_response", message)))
-                }
+        if !gathered.status.is_success() {
+            let failed = match gathered.attempt.refused(&head, &body) {
+                Some(error) => Failed::status(error, gathered.status.as_u16()),
+                None => Failed::target(Error::upstream("upstream_error", "the provider refused the request")),
             };
+            return Ok(Some(self.refused(gathered.attempt, failed).to_body()));
         }
-        let refused = self.flight.refused(&head, &body).map(Error::from);
-        let refused = refused.unwrap_or_else(|| Error::upstream("upstream_error", "the provider refused the request"));
-        self.flight.attempt_failed(refused.code.as_deref().unwrap_or("error"));
-        if let (StatusCode::TOO_MANY_REQUESTS, Retry::After(wait)) = (refused.status, refused.retry) {
-            self.flight.leave_alone(wait);
+        match gathered.attempt.reply(&head, body) {
+            Ok(body) => {
+                self.flight.commit(gathered.attempt);
+                self.complete();
+                Ok(Some(body))
+            }
+            Err(error) => {
+                let message = format!("the answer could not be read: {error}");
+                let failed = Failed::target(Error::upstream("malformed_response", message));
+                Err(self.refused(gathered.attempt, failed))
+            }
         }
-        Ok(Some(self.fail(refused).to_body()))
+    }
+
+    /// Closes the books of an attempt that has brought nothing.
+    fn refused(&mut self, mut attempt: Attempt, failed: Failed) -> Error {
+        let code = failed.code();
+        self.flight.attempt_failed(&attempt, &code);
+        attempt.blame(failed.blame, &code);
+        give_up(&mut self.flight, Some(failed))
     }
 
     fn complete(&mut self) {

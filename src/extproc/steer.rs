@@ -144,7 +144,7 @@ impl Steer {
             Ok(admitted) => admitted,
             Err(reply) => return self.at_once(reply, in_pieces),
         };
-        match Steered::begin(flight) {
+        match Steered::begin(&self.gateway, flight).await {
             Ok((steered, target, request)) => {
                 let mut headers = pb::HeaderMutation { set_headers: Vec::new(), remove_headers: foreign };
                 let (body, end) = read.unwrap_or((Bytes::new(), End::Piece));

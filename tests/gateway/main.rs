@@ -15,7 +15,12 @@ mod drain;
 #[cfg(test)]
 mod envoy;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
+mod formats;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -28,6 +33,7 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod reload;
+mod routing;
 #[cfg(test)]
 mod steer;
 #[cfg(test)]
