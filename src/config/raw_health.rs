@@ -32,13 +32,13 @@ pub(super) struct RawHealth {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCircuit {
-    /// Connections; over HTTP/1.1 each request under way needs one. Default 1024.
+    /// Connections; over HTTP/1.1 each request under way needs one. Default 10000.
     #[schemars(with = "Option<u32>")]
     pub(super) connections: Option<Spanned<u32>>,
-    /// Requests under way. Default 1024.
+    /// Requests under way. Default 10000.
     #[schemars(with = "Option<u32>")]
     pub(super) in_flight: Option<Spanned<u32>>,
-    /// Requests that wait for room when no target of the model has any. Default 256.
+    /// Requests that wait for room when no target of the model has any. Default 1000.
     pub(super) pending: Option<u32>,
 }
 

@@ -194,7 +194,7 @@ pub struct Circuit {
 
 impl Default for Circuit {
     fn default() -> Self {
-        Self { connections: 1024, in_flight: 1024, pending: 256 }
+        Self { connections: 10_000, in_flight: 10_000, pending: 1000 }
     }
 }
 

@@ -119,10 +119,30 @@ pub(super) fn pick(balance: Balance, all: &[Candidate], need: &Need) -> (usize, 
     }
 }
 
-/// What one more request would find there: tokens ahead of it, its own too, times how soon the
-/// target speaks.
-fn cost(one: &Candidate, need: &Need, unknown: f64) -> f64 {
-    one.latency.unwrap_or(unknown) * float(one.tokens + need.tokens.max(1)) / f64::from(one.weight)
+/// What costs are measured by.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// How soon the fastest speaks.
+    fastest: f64,
+    /// Tokens under way at a target, on the mean, for its weight.
+    mean: f64,
+}
+
+impl Scale {
+    fn of(all: &[Candidate]) -> Self {
+        let tokens: u64 = all.iter().map(|one| one.tokens).sum();
+        let weights: u64 = all.iter().map(|one| u64::from(one.weight)).sum();
+        Self { fastest: fastest(all), mean: float(tokens) / float(weights.max(1)) }
+    }
+
+    /// What one more request would find there: how soon the target speaks, times the tokens ahead
+    /// of it. Engines batch: the first tokens under way cost next to nothing, so a target counts as
+    /// twice as loaded as another only if it has far more than the mean. Else an idle slow target
+    /// would look better than a fast one at work.
+    fn cost(self, one: &Candidate, need: &Need) -> f64 {
+        let load = float(one.tokens + need.tokens.max(1)) / f64::from(one.weight);
+        one.latency.unwrap_or(self.fastest) * (self.mean + load)
+    }
 }
 
 /// The better of two drawn by weight (Mitzenmacher 2001). A target whose time is not known is
@@ -142,9 +162,9 @@ fn best_of_two(all: &[Candidate], need: &Need, of: impl Fn(&Candidate) -> bool) 
             None
         })
     };
-    let (first, unknown) = (draw(None).unwrap_or(0), fastest(all));
+    let (first, scale) = (draw(None).unwrap_or(0), Scale::of(all));
     let second = draw(Some(first)).unwrap_or(first);
-    let price = |at: usize| all.get(at).map_or(f64::MAX, |one| cost(one, need, unknown));
+    let price = |at: usize| all.get(at).map_or(f64::MAX, |one| scale.cost(one, need));
     if price(second) < price(first) { second } else { first }
 }
 
@@ -223,13 +243,13 @@ fn nearest(all: &[Candidate], need: &Need) -> (usize, Why) {
     if !all.iter().any(|one| one.local) {
         return (best_of_two(all, need, |_| true), Why::Balance(Balance::P2c));
     }
-    let unknown = fastest(all);
+    let scale = Scale::of(all);
     let here = best_of_two(all, need, |one| one.local);
     if all.iter().all(|one| one.local) {
         return (here, Why::Zone);
     }
     let there = best_of_two(all, need, |one| !one.local);
-    let busy = |at: usize| all.get(at).map_or(0.0, |one| cost(one, need, unknown));
+    let busy = |at: usize| all.get(at).map_or(0.0, |one| scale.cost(one, need));
     // With next to nothing under way there is nothing to spill.
     let loaded = all.get(here).is_some_and(|one| one.in_flight > 1);
     if loaded && busy(here) > SPILL * busy(there) { (there, Why::Spill) } else { (here, Why::Zone) }

@@ -101,11 +101,13 @@ impl Load {
         }
     }
 
-    /// How soon it speaks, seconds; `None` if that is not known. Fades while nothing is measured.
+    /// How soon it speaks, seconds; `None` if that is not known. Fades while the target has nothing
+    /// to do: then one request finds out.
     pub(super) fn latency(&self, now: Instant, stream: bool) -> Option<f64> {
+        let idle = self.in_flight() == 0;
         let latency = if stream { self.streamed.lock() } else { self.whole.lock() };
         let age = now.saturating_duration_since(latency.at).as_secs_f64() / HALF_LIFE.as_secs_f64();
-        latency.smooth.map(|smooth| smooth * (-age).exp2())
+        latency.smooth.map(|smooth| if idle { smooth * (-age).exp2() } else { smooth })
     }
 
     /// The 95th percentile of its last first-token times, once enough are known.
@@ -157,6 +159,8 @@ mod tests {
         assert!((0.19..0.21).contains(&known), "{known}");
         assert!((load.latency(now + HALF_LIFE, true).unwrap() - known / 2.0).abs() < 1e-9);
         assert_eq!(load.p95(), Some(Duration::from_millis(100)));
+        assert!(load.enter(now, 1, 1));
+        assert!((load.latency(now + HALF_LIFE, true).unwrap() - known).abs() < 1e-9, "one is finding out");
         assert!(load.latency(now, false).is_none(), "whole answers have a time of their own");
     }
 }
