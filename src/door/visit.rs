@@ -60,14 +60,16 @@ impl Call {
             outcome = coming => Some(outcome),
             () = self.waiting.long() => None,
         };
-        match (outcome, self.coming.take()) {
+        let mut reply = match (outcome, self.coming.take()) {
             (None, Some(coming)) => {
                 let queued = Queued::new(coming, Arc::clone(&self.waiting), self.comments);
                 Reply::queued(queued, &self.request_id)
             }
             (Some(outcome), _) => Reply::of(outcome, &self.request_id),
             (None, None) => Reply::error(&Error::internal("the answer is lost"), &self.request_id),
-        }
+        };
+        reply.waiting = Some(Arc::clone(&self.waiting));
+        reply
     }
 
     /// Resolves when the call is let in and a provider is about to be dialled, or when its answer has come before

@@ -13,11 +13,12 @@ use sluice_proto::streamed_immediate_response::Response as Streamed;
 use tonic::Streaming;
 
 use super::head;
+use super::mutation;
 use super::pass::said;
 use super::process::Modes;
 use super::read::{FromEnvoy, declared};
 use crate::door::{self, Begun, Head, Reply};
-use crate::pipeline::Gateway;
+use crate::pipeline::{Gateway, Waiting};
 
 /// Envoy asks that one piece of a streamed answer stays within this.
 const PIECE: usize = 64 * 1024;
@@ -51,7 +52,7 @@ pub(super) async fn begin(
             None => State::Coming(Box::pin(async move { call.reply().await })),
         },
     };
-    Served { state: first, in_pieces: streams && ended.load(Ordering::Acquire) }
+    Served { state: first, in_pieces: streams && ended.load(Ordering::Acquire), waiting: None }
 }
 
 /// What Envoy said of the request beside its head.
@@ -68,6 +69,8 @@ pub(super) struct Served {
     /// Envoy takes an answer in pieces: it keeps the client's connection open after one, unlike after an answer in one
     /// message, and it accepts any status. Only once the request has come to its end.
     in_pieces: bool,
+    /// Has the bill once the answer is complete.
+    waiting: Option<Arc<Waiting>>,
 }
 
 enum State {
@@ -81,12 +84,12 @@ enum State {
 impl Served {
     /// An answer in one message, at any moment and in any mode.
     pub(super) fn at_once(reply: Reply) -> Self {
-        Self { state: State::Begins(reply), in_pieces: false }
+        Self { state: State::Begins(reply), in_pieces: false, waiting: None }
     }
 
     /// A whole answer as all its messages; in pieces only where the request has come to its end.
     pub(super) fn messages(reply: Reply, in_pieces: bool) -> Vec<pb::ProcessingResponse> {
-        let mut served = Self { state: State::Begins(reply), in_pieces };
+        let mut served = Self { state: State::Begins(reply), in_pieces, waiting: None };
         let mut all = Vec::new();
         // What is whole is never pending.
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -113,7 +116,7 @@ impl Served {
                             Poll::Ready(Some(bytes)) => *rest = bytes,
                             Poll::Ready(None) => {
                                 self.state = State::Over;
-                                return Poll::Ready(Some(piece(Bytes::new(), true)));
+                                return Poll::Ready(Some(self.billed(piece(Bytes::new(), true))));
                             }
                         }
                         continue;
@@ -127,11 +130,12 @@ impl Served {
 
     fn headers(&mut self) -> Option<pb::ProcessingResponse> {
         let State::Begins(mut reply) = std::mem::replace(&mut self.state, State::Over) else { return None };
+        self.waiting = reply.waiting.take();
         let mut last = Bytes::new();
         if let door::Body::Whole(body) = &mut reply.body {
             last = body.take().unwrap_or_default();
             if !self.in_pieces {
-                return Some(immediate(&reply, last));
+                return Some(self.billed(immediate(&reply, last)));
             }
             reply.headers.insert(CONTENT_LENGTH, HeaderValue::from(last.len()));
         }
@@ -139,6 +143,15 @@ impl Served {
         self.state = State::Flows(reply.body, last);
         let begins = pb::HttpHeaders { headers: Some(headers), end_of_stream: false };
         Some(streamed(Streamed::HeadersResponse(begins)))
+    }
+}
+
+impl Served {
+    /// For Envoy's access log.
+    fn billed(&self, mut message: pb::ProcessingResponse) -> pb::ProcessingResponse {
+        let bill = self.waiting.as_ref().and_then(|waiting| waiting.bill());
+        message.dynamic_metadata = bill.map(mutation::metadata);
+        message
     }
 }
 

@@ -268,7 +268,7 @@ impl Steer {
         match running.steered.chunk(Bytes::new(), true) {
             Ok(body) => {
                 let body = Body::Whole(body.filter(|body| !body.is_empty()));
-                self.at_once(Reply { status, headers: wanted, body, close: false, code: None }, false);
+                self.at_once(Reply { status, headers: wanted, body, close: false, code: None, waiting: None }, false);
             }
             Err(error) => self.at_once(Reply::error(&error, &running.request_id), false),
         }

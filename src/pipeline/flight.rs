@@ -256,6 +256,8 @@ impl Flight {
         }
         self.held = None;
         self.recorder.close(how, &usage, from_provider, cost);
+        let (input, output) = (usage.input, usage.output);
+        self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)
     }
 

@@ -79,6 +79,7 @@ impl Counter {
     /// Counts a call's prompt. CPU work, linear in the body: large bodies belong off the I/O
     /// threads. Errors name the message that is not one.
     pub fn call(&self, call: &Call, model: &Model) -> Result<Counted, BadRequest> {
+        call.utf8()?;
         let (tally, prompts) = match call.endpoint {
             Endpoint::ChatCompletions => (self.chat(call, model)?, 1),
             Endpoint::Completions => plain(call, model, Field::Prompt, "prompt")?,

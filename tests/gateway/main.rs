@@ -20,6 +20,7 @@ mod explain;
 mod failover;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod limits;
@@ -33,6 +34,7 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod steer;
