@@ -1,0 +1,2 @@
+//! Measures the semantic cache on files of pairs.
+fn main() {}
