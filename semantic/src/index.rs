@@ -109,6 +109,7 @@ struct Scan<'a> {
 impl pulp::NullaryFnOnce for Scan<'_> {
     type Output = Vec<Neighbour>;
 
+    #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the instruction set")]
     #[inline(always)]
     fn call(self) -> Vec<Neighbour> {
         let mut query = [0_i16; DIMENSIONS];
@@ -123,7 +124,7 @@ impl pulp::NullaryFnOnce for Scan<'_> {
                 continue;
             }
             let Some(&id) = self.index.ids.get(slot) else { break };
-            let at = best.partition_point(|n| n.similarity > similarity || n.similarity == similarity && n.id < id);
+            let at = best.partition_point(|n| similarity.total_cmp(&n.similarity).then(n.id.cmp(&id)).is_lt());
             best.insert(at, Neighbour { id, similarity });
             best.truncate(self.count);
             if let (true, Some(last)) = (best.len() == self.count, best.last()) {
@@ -134,6 +135,7 @@ impl pulp::NullaryFnOnce for Scan<'_> {
     }
 }
 
+#[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 fn products(query: &[i16; DIMENSIONS], row: &[i8; DIMENSIONS]) -> i32 {
     let mut sum = 0_i32;
@@ -144,6 +146,7 @@ fn products(query: &[i16; DIMENSIONS], row: &[i8; DIMENSIONS]) -> i32 {
 }
 
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "as above")]
 #[expect(clippy::cast_precision_loss, reason = "at most 256 × 127², which an f32 holds exactly")]
 fn as_similarity(sum: i32, scale: f32) -> f32 {
     sum as f32 * scale

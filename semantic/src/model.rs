@@ -77,7 +77,9 @@ impl Model {
         }
         let length = dot(&sum, &sum).sqrt();
         if length > 0.0 {
-            sum.iter_mut().for_each(|x| *x /= length);
+            for x in &mut sum {
+                *x /= length;
+            }
         }
         Embedding { unit: sum, length }
     }

@@ -20,16 +20,18 @@ pub struct Prompt {
 
 /// Keeps a word without a vector from weighing nothing.
 const LEAST_WEIGHT: f64 = 1e-3;
-/// The verifier was trained on a model with longer vectors.
-const WEIGHT_SCALE: f64 = 4.5076;
 
 impl Prompt {
     pub(crate) fn new(text: &str, model: &Model, lexicon: &Lexicon) -> Self {
-        let document = Document::new(text, lexicon);
+        Self::of(Document::new(text, lexicon), text, model)
+    }
+
+    /// With the vectors of a text that has been taken apart already.
+    pub(crate) fn of(document: Document, text: &str, model: &Model) -> Self {
         let (mut vectors, mut weights) = (Vec::new(), Vec::new());
         for word in document.content.iter().filter_map(|at| document.words.get(*at)) {
             let embedding = model.embed(word);
-            weights.push(f64::from(embedding.length) * WEIGHT_SCALE + LEAST_WEIGHT);
+            weights.push(f64::from(embedding.length) + LEAST_WEIGHT);
             vectors.push(embedding.unit);
         }
         let trigrams = trigrams(&document.plain);

@@ -1,18 +1,27 @@
-//! Decides whether two prompts ask for the same answer: vetoes first, then boosted trees.
+//! The boosted trees that decide, after the vetoes, whether two prompts ask for the same answer.
 
 use serde::Deserialize;
 
 use crate::LoadError;
-use crate::features::{Features, NAMES};
+use crate::features::{CONFLICTS, Features, NAMES};
 
 static VERIFIER: &str = include_str!("../data/verifier.json");
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Raw {
     features: Vec<String>,
+    vetoes: Vec<String>,
     baseline: f64,
-    trees: Vec<Vec<(usize, f64, usize, usize, Option<f64>, bool)>>,
-    veto: std::collections::BTreeMap<String, f64>,
+    thresholds: Vec<(f64, f64)>,
+    trees: Vec<Vec<RawNode>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum RawNode {
+    Split(usize, f64, usize, usize),
+    Leaf([f64; 1]),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +30,13 @@ enum Node {
     Leaf(f64),
 }
 
-/// The boosted trees and vetoes in the binary.
+/// The boosted trees in the binary.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     baseline: f64,
     trees: Vec<Vec<Node>>,
-    /// A feature above its limit says that something that must agree does not.
-    vetoes: Vec<(usize, f64)>,
+    /// False-hit rates, rising, and the score from which hits keep to each.
+    thresholds: Vec<(f64, f64)>,
 }
 
 impl Verifier {
@@ -37,40 +46,44 @@ impl Verifier {
         if raw.features != NAMES {
             return Err(bad("it was trained on other features".to_owned()));
         }
-        let mut vetoes = Vec::with_capacity(raw.veto.len());
-        for (name, limit) in raw.veto {
-            let at = NAMES.iter().position(|n| *n == name).ok_or_else(|| bad(format!("no feature is called {name}")))?;
-            vetoes.push((at, limit));
+        let rising = raw.thresholds.windows(2).all(|w| matches!(w, [(r, s), (q, t)] if r < q && s >= t));
+        if raw.thresholds.is_empty() || !rising {
+            return Err(bad("its thresholds do not fall while the rates rise".to_owned()));
         }
-        let mut trees = Vec::with_capacity(raw.trees.len());
-        for tree in raw.trees {
-            let size = tree.len();
-            let mut nodes = Vec::with_capacity(size);
-            for (at, (feature, threshold, low, high, leaf, _)) in tree.into_iter().enumerate() {
-                nodes.push(match leaf {
-                    Some(value) => Node::Leaf(value),
-                    // Children come after their parent, so that a walk ends.
-                    None if at < low && at < high && low < size && high < size && feature < NAMES.len() => {
-                        Node::Split { feature, threshold, low, high }
-                    }
-                    None => return Err(bad(format!("node {at} of a tree leads nowhere"))),
-                });
-            }
-            trees.push(nodes);
+        if raw.vetoes != CONFLICTS {
+            return Err(bad("it was trained with other vetoes".to_owned()));
         }
-        Ok(Self { baseline: raw.baseline, trees, vetoes })
+        Ok(Self {
+            baseline: raw.baseline,
+            trees: raw.trees.iter().map(|tree| checked(tree)).collect::<Result<_, _>>()?,
+            thresholds: raw.thresholds,
+        })
     }
 
-    /// The first feature that forbids a hit.
-    pub(crate) fn veto(&self, features: &Features) -> Option<&'static str> {
-        let over = |(at, limit): &&(usize, f64)| features.get(*at).is_some_and(|x| x > limit);
-        self.vetoes.iter().find(over).and_then(|(at, _)| NAMES.get(*at).copied())
+    /// The score from which no more than this part of hits is expected to be false: that of the strictest
+    /// rate in the table when the budget is below it, and of the next lower one in between.
+    pub(crate) fn threshold(&self, budget: f64) -> f64 {
+        let kept = self.thresholds.iter().take_while(|(rate, _)| *rate <= budget).last();
+        kept.or(self.thresholds.first()).map_or(f64::INFINITY, |(_, score)| *score)
     }
 
     /// Log-odds that the answer may be reused.
     pub(crate) fn score(&self, features: &Features) -> f64 {
         self.baseline + self.trees.iter().map(|tree| leaf(tree, features)).sum::<f64>()
     }
+}
+
+fn checked(tree: &[RawNode]) -> Result<Vec<Node>, LoadError> {
+    let size = tree.len();
+    let node = |(at, node): (usize, &RawNode)| match *node {
+        RawNode::Leaf([value]) => Ok(Node::Leaf(value)),
+        // Children come after their parent, so that a walk ends.
+        RawNode::Split(feature, threshold, low, high) if at < low.min(high) && low.max(high) < size => {
+            Ok(Node::Split { feature, threshold, low, high })
+        }
+        RawNode::Split(..) => Err(LoadError::Verifier(format!("node {at} of a tree leads nowhere"))),
+    };
+    tree.iter().enumerate().map(node).collect()
 }
 
 fn leaf(tree: &[Node], features: &Features) -> f64 {

@@ -1,6 +1,6 @@
-//! The tokenizer of the embedding model: BERT's uncased WordPiece, with a path of its own for ASCII.
+//! The tokenizer of the embedding model: the uncased `WordPiece` of BERT, with a path of its own for ASCII.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
@@ -24,7 +24,7 @@ pub(crate) struct WordPiece {
 impl WordPiece {
     /// The vocabulary in the binary.
     pub(crate) fn built_in() -> Self {
-        let (mut first, mut later) = (HashMap::with_capacity(26_000), HashMap::with_capacity(6_000));
+        let (mut first, mut later) = (HashMap::default(), HashMap::default());
         let (mut longest_piece, mut unknown) = (0, 0);
         for (id, token) in (0_u32..).zip(VOCABULARY.lines()) {
             match token.strip_prefix("##") {

@@ -3,7 +3,7 @@
 use crate::lexicon::Lexicon;
 use crate::text::scan::collapse;
 
-const CONTRACTIONS: [(&str, &str); 16] = [
+const CONTRACTIONS: [(&str, &str); 19] = [
     ("what's", "what is"),
     ("can't", "can not"),
     ("cannot", "can not"),
@@ -14,22 +14,23 @@ const CONTRACTIONS: [(&str, &str); 16] = [
     ("how's", "how is"),
     ("it's", "it is"),
     ("that's", "that is"),
+    ("when's", "when is"),
+    ("i'm", "i am"),
     ("n't", " not"),
     ("'re", " are"),
     ("'ve", " have"),
     ("'ll", " will"),
     ("'m", " am"),
     ("'d", " would"),
+    ("-free", " without"),
 ];
 
 /// Lower case, single spaces, contractions written out, phrases as one word.
 pub(crate) fn plain(text: &str, lexicon: &Lexicon) -> String {
     let mut low = collapse(&text.to_lowercase());
-    if low.contains('\'') || low.contains("cannot") {
-        for (short, long) in CONTRACTIONS {
-            if low.contains(short) {
-                low = low.replace(short, long);
-            }
+    for (short, long) in CONTRACTIONS {
+        if low.contains(short) {
+            low = low.replace(short, long);
         }
     }
     for (phrase, word) in lexicon.phrases() {
@@ -55,7 +56,7 @@ fn replace_words(text: &str, phrase: &str, word: &str) -> String {
     out
 }
 
-/// "1,000" without its separators.
+/// "1,000" without its separators, "3:00" without its minutes.
 pub(crate) fn number(digits: &str) -> String {
     let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(w, f)| (w, Some(f)));
     let mut groups = whole.split(',');
@@ -64,24 +65,21 @@ pub(crate) fn number(digits: &str) -> String {
         && whole.contains(',')
         && groups.all(|g| g.len() == 3 && all_digits(g))
         && fraction.is_none_or(all_digits);
-    if thousands { digits.replace(',', "") } else { digits.to_owned() }
-}
-
-/// "the 1980s" and "the 80s" are one decade.
-pub(crate) fn decade(number: &str, text: &str) -> String {
-    let short = match number.len() {
-        4 => number.strip_prefix("19").or_else(|| number.strip_prefix("20")),
-        2 => Some(number),
-        _ => None,
-    };
-    match short {
-        Some(tens) if tens.ends_with('0') && is_word(text, number) => tens.to_owned(),
-        _ => number.to_owned(),
+    let plain = if thousands { digits.replace(',', "") } else { digits.to_owned() };
+    match plain.strip_suffix(":00") {
+        Some(hour) if !hour.contains(':') => hour.to_owned(),
+        _ => plain,
     }
 }
 
-fn is_word(text: &str, number: &str) -> bool {
-    text.split(' ').any(|w| w.strip_prefix(number).is_some_and(|rest| rest.starts_with('s')))
+/// "the 1980s" and "the 80s" are one decade; `number` is the digits before the "s".
+pub(crate) fn decade(number: &str) -> &str {
+    let short = match number.len() {
+        4 => number.strip_prefix("19").or_else(|| number.strip_prefix("20")).unwrap_or(number),
+        _ => number,
+    };
+    let tens = short.len() == 2 && short.ends_with('0') && short.bytes().all(|b| b.is_ascii_digit());
+    if tens { short } else { number }
 }
 
 #[cfg(test)]
@@ -93,7 +91,11 @@ mod tests {
         let lexicon = Lexicon::built_in().unwrap();
         assert_eq!(plain("I can't  Sign In\nto the United States", &lexicon), "i can not login to the us");
         assert_eq!(plain("resign into it", &lexicon), "resign into it");
-        assert_eq!((number("1,000.5"), number("1,00"), number("10:30")), ("1000.5".into(), "1,00".into(), "10:30".into()));
-        assert_eq!((decade("1980", "in the 1980s"), decade("1980", "in 1980")), ("80".into(), "1980".into()));
+        assert_eq!(plain("Gluten-free k8s?", &lexicon), "gluten without kubernetes?");
+        assert_eq!(
+            (number("1,000.5"), number("1,00"), number("10:30")),
+            ("1000.5".into(), "1,00".into(), "10:30".into())
+        );
+        assert_eq!((decade("1980"), decade("80"), decade("1985"), number("3:00")), ("80", "80", "1985", "3".into()));
     }
 }

@@ -1,88 +1,128 @@
-//! A text cut into words, numbers and symbols.
+//! A text cut into words, numbers and signs.
+
+/// The characters that make up operators.
+const OPERATORS: &str = "<>=!&|+*/^\\~%-:@#$";
 
 /// One piece of a lower-cased text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
-    /// ASCII letters, with one apostrophe inside.
+    /// Letters, with apostrophes and underscores inside; "c++" and "c#" too.
     Word(&'a str),
     /// Digits, with `.`, `,` or `:` between digits.
     Number(&'a str),
-    /// One character of any other kind.
-    Other(char),
+    /// A run of operator characters, a command's flag, or one character of another kind.
+    Sign(Sign<'a>),
+}
+
+/// Something that is neither word nor number, with what stands beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sign<'a> {
+    pub(crate) text: &'a str,
+    /// A space at the beginning.
+    before: char,
+    /// Nothing at the end; after `%`, the next character that is no space.
+    after: Option<char>,
+}
+
+/// What a sign stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    Word(&'static str),
+    Code,
+    Nothing,
+}
+
+impl Sign<'_> {
+    /// `after_number`: whether the piece before is a number.
+    pub(crate) fn meaning(&self, after_number: bool) -> Meaning {
+        let letter = self.after.is_some_and(char::is_alphabetic);
+        let digit = self.after.is_some_and(|c| c.is_ascii_digit());
+        let code = |is: bool| if is { Meaning::Code } else { Meaning::Nothing };
+        match self.text {
+            "€" => Meaning::Word("euro"),
+            "£" => Meaning::Word("pound"),
+            "°" => Meaning::Word("degree"),
+            "→" => Meaning::Word("to"),
+            "[" | "]" | "{" | "}" => Meaning::Code,
+            "%" if after_number && !digit => Meaning::Word("percent"),
+            "$" if !letter => Meaning::Word("dollar"),
+            "&" if !letter || !matches!(self.before, ' ' | '(') => Meaning::Word("and"),
+            "~" if digit => Meaning::Word("approx"),
+            "/" => code(self.before == ' ' && self.after == Some(' ') || self.before.is_ascii_digit() && digit),
+            "!" | "#" => code(letter && self.before == ' '),
+            "@" => code(!(self.before.is_alphanumeric() && self.after.is_some_and(char::is_alphanumeric))),
+            "-" | ":" | "://" => Meaning::Nothing,
+            text if !text.starts_with(|c| OPERATORS.contains(c)) => Meaning::Nothing,
+            text if text.chars().nth(1).is_some() => code(text.chars().any(|c| !matches!(c, '-' | '!'))),
+            _ => Meaning::Code,
+        }
+    }
 }
 
 /// The pieces of `text` in order; white space is between them.
 pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut found = Vec::with_capacity(text.len() / 4);
-    let mut rest = text;
+    let (mut rest, mut before) = (text, ' ');
     while let Some(c) = rest.chars().next() {
         let length = match c {
-            _ if c.is_ascii_alphabetic() => word(rest),
+            _ if c.is_alphabetic() => word(rest),
             _ if c.is_ascii_digit() => number(rest),
+            '-' if matches!(before, ' ' | '`' | '\'' | '"' | '(') && flag(rest) > 0 => flag(rest),
+            _ if OPERATORS.contains(c) => run(rest, |c| OPERATORS.contains(c)),
             _ => c.len_utf8(),
         };
         let (piece, after) = rest.split_at(length);
-        match c {
-            _ if c.is_ascii_alphabetic() => found.push(Piece::Word(piece)),
-            _ if c.is_ascii_digit() => found.push(Piece::Number(piece)),
-            _ if c.is_whitespace() => {}
-            _ => found.push(Piece::Other(c)),
+        if c.is_alphabetic() {
+            found.push(Piece::Word(piece));
+        } else if c.is_ascii_digit() {
+            found.push(Piece::Number(piece));
+        } else if !c.is_whitespace() {
+            let next = if piece == "%" { after.trim_start_matches(' ') } else { after };
+            found.push(Piece::Sign(Sign { text: piece, before, after: next.chars().next() }));
         }
+        before = piece.chars().next_back().unwrap_or(' ');
         rest = after;
     }
     found
 }
 
-fn run(text: &str, of: impl Fn(&u8) -> bool) -> usize {
-    text.bytes().take_while(of).count()
+/// Bytes of the characters that pass.
+fn run(text: &str, of: impl Fn(char) -> bool) -> usize {
+    text.find(|c| !of(c)).unwrap_or(text.len())
 }
 
 fn word(text: &str) -> usize {
-    let letters = run(text, u8::is_ascii_alphabetic);
-    let tail = text.get(letters..).and_then(|t| t.strip_prefix('\'')).map_or(0, |t| run(t, u8::is_ascii_alphabetic));
-    if tail > 0 { letters + 1 + tail } else { letters }
+    let mut length = run(text, |c| c.is_alphabetic() || c == '_');
+    while let Some(tail) = text.get(length..).and_then(|t| t.strip_prefix('\'')) {
+        if !tail.starts_with(char::is_alphabetic) {
+            break;
+        }
+        length += 1 + run(tail, |c| c.is_alphabetic() || c == '_');
+    }
+    let tail = text.get(length..).unwrap_or_default();
+    let name = |mark: &&str| tail.strip_prefix(*mark).is_some_and(|t| !t.starts_with(char::is_alphanumeric));
+    length + ["++", "#"].iter().find(|mark| name(mark)).map_or(0, |mark| mark.len())
 }
 
 fn number(text: &str) -> usize {
-    let mut length = run(text, u8::is_ascii_digit);
+    let digits = |t: &str| run(t, |c| c.is_ascii_digit());
+    let mut length = digits(text);
     while let Some(tail) = text.get(length..).and_then(|t| t.strip_prefix(['.', ',', ':'])) {
-        match run(tail, u8::is_ascii_digit) {
+        match digits(tail) {
             0 => break,
-            digits => length += 1 + digits,
+            more => length += 1 + more,
         }
     }
     length
 }
 
-/// Names with letters and digits in them: versions, models, chemical formulas. Lower case.
-pub(crate) fn mixed(text: &str) -> Vec<String> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-'))
-        .filter(|t| t.bytes().any(|b| b.is_ascii_digit()) && t.bytes().any(|b| b.is_ascii_alphabetic()))
-        .map(|t| t.trim_matches(['.', '-']).to_ascii_lowercase())
-        .filter(|t| !matches!(t.as_str(), "1st" | "2nd" | "3rd"))
-        .collect()
-}
-
-/// What stands in backticks, and the text without the backticks.
-pub(crate) fn code_spans(text: &str) -> (Vec<String>, String) {
-    let (mut spans, mut plain) = (Vec::new(), String::with_capacity(text.len() + 8));
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('`') {
-        let inside = after.trim_start_matches('`');
-        match inside.split_once('`') {
-            Some((code, tail)) if !code.is_empty() => {
-                plain.push_str(before);
-                plain.push(' ');
-                plain.push_str(code);
-                plain.push(' ');
-                spans.push(collapse(code));
-                rest = tail.trim_start_matches('`');
-            }
-            _ => break,
-        }
+/// "-xf" or "--hard"; 0 if it is none.
+fn flag(text: &str) -> usize {
+    let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or_default();
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return 0;
     }
-    plain.push_str(rest);
-    (spans, plain)
+    text.len() - name.len() + run(name, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 /// White space to single spaces, none at the ends.
@@ -97,59 +137,44 @@ pub(crate) fn collapse(text: &str) -> String {
     out
 }
 
-/// What stands in double quotes, or in single quotes that are no apostrophes. Lower case.
-pub(crate) fn quotations(text: &str) -> Vec<String> {
-    const LONGEST: usize = 200;
-    let mut found = Vec::new();
-    let (mut rest, mut before) = (text, None);
-    while let Some(c) = rest.chars().next() {
-        let after = rest.get(c.len_utf8()..).unwrap_or_default();
-        let closed = match c {
-            '"' => after.find('"'),
-            '\'' if before.is_none_or(char::is_whitespace) => after.find('\'').filter(|end| ends_quotation(after, *end)),
-            _ => None,
-        };
-        let inside = closed.and_then(|end| after.get(..end)).filter(|q| (1..=LONGEST).contains(&q.chars().count()));
-        if let Some(quoted) = inside {
-            found.push(quoted.trim().to_lowercase());
-            rest = after.get(quoted.len() + 1..).unwrap_or_default();
-            before = Some(c);
-        } else {
-            rest = after;
-            before = Some(c);
-        }
-    }
-    found
-}
-
-fn ends_quotation(text: &str, end: usize) -> bool {
-    let next = text.get(end + 1..).and_then(|t| t.chars().next());
-    next.is_none_or(|c| c.is_whitespace() || matches!(c, '.' | ',' | '?' | '!'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn words_numbers_and_symbols() {
-        use Piece::{Number, Other, Word};
-        let expected = [Word("what's"), Number("1,000.5"), Other('%'), Word("of"), Number("3.11"), Other('.'), Word("x")];
-        assert_eq!(pieces("what's 1,000.5 % of 3.11. x"), expected);
-        assert_eq!(pieces("dogs' 5. é"), [Word("dogs"), Other('\''), Number("5"), Other('.'), Other('é')]);
+    fn signs(text: &str) -> Vec<(&str, Meaning)> {
+        let found = pieces(text);
+        let mut before = false;
+        let mut out = Vec::new();
+        for piece in found {
+            if let Piece::Sign(sign) = piece {
+                out.push((sign.text, sign.meaning(before)));
+            }
+            before = matches!(piece, Piece::Number(_));
+        }
+        out
     }
 
     #[test]
-    fn versions_and_models_are_names() {
-        assert_eq!(mixed("Is the S22 on v1.2.3-beta or -x9-?"), ["s22", "v1.2.3-beta", "x9"]);
-        assert!(mixed("the 1st of 20 items").is_empty());
+    fn words_and_numbers() {
+        use Piece::{Number, Word};
+        assert_eq!(pieces("what's 1,000.5 of c++"), [Word("what's"), Number("1,000.5"), Word("of"), Word("c++")]);
+        assert_eq!(pieces("café_au 3.11x"), [Word("café_au"), Number("3.11"), Word("x")]);
     }
 
     #[test]
-    fn code_and_quotations() {
-        let (spans, plain) = code_spans("run `ls  -la` and ``x``, not `open");
-        assert_eq!(spans, ["ls -la", "x"]);
-        assert_eq!(plain, "run  ls  -la  and  x , not `open");
-        assert_eq!(quotations("say 'Good Morning' or \"hi\", don't"), ["good morning", "hi"]);
+    fn operators_and_flags_are_code_and_punctuation_is_not() {
+        use Meaning::{Code, Nothing, Word};
+        assert_eq!(signs("7 // 2"), [("//", Code)]);
+        assert_eq!(signs("7 / 2"), [("/", Code)]);
+        assert_eq!(signs("tcp/ip and usd/jpy"), [("/", Nothing), ("/", Nothing)]);
+        assert_eq!(signs("tar -xf a --hard"), [("-xf", Code), ("--hard", Code)]);
+        assert_eq!(signs("two-step - yes"), [("-", Nothing), ("-", Nothing)]);
+        assert_eq!(signs("7 % 2"), [("%", Code)]);
+        assert_eq!(signs("20 % of 5%"), [("%", Word("percent")), ("%", Word("percent"))]);
+        assert_eq!(signs("$5 in €"), [("$", Word("dollar")), ("€", Word("euro"))]);
+        assert_eq!(
+            signs("http://a.b wow!! at&t &str"),
+            [("://", Nothing), (".", Nothing), ("!!", Nothing), ("&", Word("and")), ("&", Code)]
+        );
     }
 }
