@@ -5,18 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Readiness};
 use crate::budget::Budget;
 use crate::config::{self, Config, Live};
-use crate::frontend::{self, Acceptor};
+use crate::frontend::Acceptor;
 use crate::pipeline::{Gateway, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
-use crate::upstream::Upstreams;
+use crate::upstream::{self, Targets, Upstreams};
+use crate::{door, extproc};
 
 /// Counted messages remembered, so that a long conversation costs only its new turn.
 const MEMO_ENTRIES: u64 = 50_000;
@@ -42,16 +44,24 @@ pub struct App {
     pub listen: SocketAddr,
     /// Where operators reach it.
     pub admin: SocketAddr,
-    serving: tokio::task::JoinHandle<usize>,
+    /// Where Envoy reaches it over TCP, if it may.
+    pub ext_proc: Option<SocketAddr>,
+    serving: JoinHandle<usize>,
+    processing: Option<JoinHandle<usize>>,
 }
 
 impl App {
     /// Starts serving. `watched` is the config file to reload from, if there is one.
     pub async fn start(config: Config, watched: Option<PathBuf>) -> Result<Self, StartError> {
         let (listen, admin) = (config.listen, config.admin);
-        let public = frontend::bind(listen).await?;
-        let private = frontend::bind(admin).await?;
+        let public = door::bind(listen).await?;
+        let private = door::bind(admin).await?;
         let (listen, admin) = (public.local_addr()?, private.local_addr()?);
+        let envoys = match &config.ext_proc {
+            Some(config) => Some(extproc::bind(config).await?),
+            None => None,
+        };
+        let ext_proc = envoys.as_ref().and_then(extproc::Bound::addr);
         let gateway = build(config)?;
         let (stop, end) = (CancellationToken::new(), CancellationToken::new());
         let readiness = Readiness::default();
@@ -60,12 +70,17 @@ impl App {
         }
         let acceptor = Acceptor::new(Arc::clone(&gateway), public);
         let serving = gateway.tasks.spawn(acceptor.run(stop.clone()));
+        let processing = envoys.map(|bound| gateway.tasks.spawn(bound.run(Arc::clone(&gateway), stop.clone())));
         let operators = Admin::new(Arc::clone(&gateway), readiness.clone());
         gateway.tasks.spawn(operators.run(private, end.clone()));
         let (store, working) = (Arc::clone(&gateway.store), end.clone());
         gateway.tasks.spawn(async move { store.run(working).await });
+        let (checked, end_checks) = (Arc::clone(&gateway), end.clone());
+        gateway.tasks.spawn(async move {
+            upstream::check(&checked.live, &checked.targets, &checked.upstreams, end_checks).await;
+        });
         readiness.set(true);
-        Ok(Self { gateway, readiness, stop, end, listen, admin, serving })
+        Ok(Self { gateway, readiness, stop, end, listen, admin, ext_proc, serving, processing })
     }
 
     /// The shared state, for tests and tools that run a gateway inside their own process.
@@ -94,6 +109,13 @@ impl App {
             Ok(cut) => tracing::warn!(connections = cut, "drain deadline passed: open connections were cut"),
             Err(error) => tracing::error!(%error, "the accept loop failed"),
         }
+        if let Some(processing) = self.processing {
+            match processing.await {
+                Ok(0) => {}
+                Ok(cut) => tracing::warn!(streams = cut, "drain deadline passed: streams of Envoy's were cut"),
+                Err(error) => tracing::error!(%error, "the ext_proc server failed"),
+            }
+        }
         self.end.cancel();
         self.gateway.tasks.close();
         self.gateway.tasks.wait().await;
@@ -120,6 +142,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
     );
     let store = store(&config, &metrics)?;
     let access = AccessLog::stdout(metrics.clone())?;
+    let targets = Targets::new(metrics.routes().clone());
     let sinks = Arc::new(Sinks::new(metrics, access, tracing));
     let counter = Arc::new(Counter::new(MEMO_ENTRIES));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -128,6 +151,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         store,
         counter,
         upstreams: Upstreams::default(),
+        targets,
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),
@@ -155,6 +179,7 @@ fn watch(gateway: &Arc<Gateway>, path: PathBuf, stop: CancellationToken) {
             let Some(gateway) = gateway_ref.upgrade().filter(|_| changed.is_ok()) else { return };
             let config = gateway.live.snapshot();
             gateway.upstreams.retain(&config);
+            gateway.targets.reloaded(&config);
             gateway.sinks.reloaded(&gateway.live.status());
         }
     });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use sluice_providers::{BadRequest, UpstreamError};
+use sluice_providers::{BadRequest, Unsupported, UpstreamError};
 
 use crate::telemetry::Outcome;
 
@@ -178,6 +178,14 @@ impl From<BadRequest> for Error {
         let mut error = Self::invalid("invalid_request", bad.message);
         error.param = bad.param;
         error.code = bad.code.map(Cow::Borrowed);
+        error
+    }
+}
+
+impl From<Unsupported> for Error {
+    fn from(unsupported: Unsupported) -> Self {
+        let mut error = Self::invalid("unsupported_parameter", unsupported.message);
+        error.param = unsupported.param;
         error
     }
 }

@@ -1,6 +1,6 @@
 //! Sluice, an AI inference gateway. Modules in the order a request meets them:
 //!
-//! [`frontend`] accepts it, [`pipeline`] identifies, parses, counts, admits and routes it,
+//! [`frontend`] or [`extproc`] accepts it, [`door`] is what they share, [`pipeline`] identifies, parses, counts, admits and routes it,
 //! [`drive`] dials through [`upstream`] and relays the answer, [`pipeline`] settles and records.
 //! [`state`] decides limits, [`tokens`] counts, [`config`] says what applies, [`telemetry`] tells
 //! what happened, [`admin`] shows it, [`app`] wires it all up.
@@ -10,8 +10,10 @@ pub mod app;
 pub mod budget;
 pub mod commands;
 pub mod config;
+pub mod door;
 pub mod drive;
 pub mod error;
+pub mod extproc;
 pub mod frontend;
 pub mod pipeline;
 pub mod state;

@@ -11,6 +11,9 @@ use crate::limit::{Kind, Limit};
 
 /// Bound of every intermediate value: integers are exact in a double below it.
 pub const EXACT: u64 = 1 << 53;
+/// A clock that goes back further than this was set, and is followed: else a bucket would stand still
+/// until it is back where it was. Milliseconds.
+const FOLLOW_BACK_MS: u64 = 60_000;
 /// A waiter for a slot cannot know when one frees: this is a hint.
 const CONCURRENT_HINT: Duration = Duration::from_secs(1);
 
@@ -72,7 +75,8 @@ impl Level {
         }
     }
 
-    /// Brings the bucket up to `now`. A clock that went back changes nothing.
+    /// Brings the bucket up to `now`. A clock that went back a little changes nothing; one that was
+    /// set back by more is followed, and nothing refills for the step itself.
     fn advance(&mut self, limit: &Limit, now: UnixMillis) {
         match limit.kind {
             Kind::Rate { period_ms, burst } => {
@@ -81,7 +85,8 @@ impl Level {
                 // Longer than it takes to fill from any debt: no need for an exact product.
                 let gained = signed(elapsed.saturating_mul(limit.amount).min(2 * EXACT));
                 self.value = self.value.saturating_add(gained).min(full);
-                self.at = self.at.max(now);
+                let set_back = self.at.saturating_sub(now) > FOLLOW_BACK_MS;
+                self.at = if set_back { now } else { self.at.max(now) };
             }
             Kind::Budget(window) => {
                 let id = window_id(window, now);

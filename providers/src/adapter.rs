@@ -1,25 +1,33 @@
 //! What a provider's adapter is: one trait for requests and replies, one for streams.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::call::Call;
+use crate::declare::Declaration;
 use crate::error::UpstreamError;
-use crate::openai::OpenAi;
-
-/// Every adapter there is.
-pub const ADAPTERS: &[&dyn Adapter] = &[&OpenAi];
-
-/// The adapter of a provider kind, by the name it has in configs.
-pub fn adapter(name: &str) -> Option<&'static dyn Adapter> {
-    ADAPTERS.iter().copied().find(|adapter| adapter.name() == name)
-}
 
 /// Where a call goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// The model's name as the provider knows it.
     pub model: String,
+    /// The most tokens the model answers with, where known: what providers that insist on a bound
+    /// are told when the client gives none. 0 is not known.
+    pub max_output: u64,
+    /// The version of the provider's API, where it is a parameter (Azure's `api-version`).
+    pub api_version: Option<Arc<str>>,
+}
+
+/// A call and where it went: what an answer is translated by.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// What the client asked.
+    pub call: &'a Call,
+    /// Who answers.
+    pub target: &'a Target,
 }
 
 /// A request as a provider takes it; the caller adds address and credentials.
@@ -27,7 +35,7 @@ pub struct Target {
 pub struct UpstreamRequest {
     /// HTTP method.
     pub method: Method,
-    /// Path below the provider's base URL, without a leading slash.
+    /// Path below the provider's base URL, without a leading slash, with the query if there is one.
     pub path: String,
     /// Headers, without credentials.
     pub headers: HeaderMap,
@@ -97,6 +105,9 @@ pub enum TranslateError {
     /// An event or a body is not what the format allows.
     #[error("{0}")]
     Malformed(String),
+    /// The request cannot be put into the provider's format.
+    #[error(transparent)]
+    Request(#[from] Unsupported),
     /// The stream ended before the provider said so.
     #[error("the stream ended before it was complete")]
     Truncated,
@@ -104,21 +115,34 @@ pub enum TranslateError {
 
 /// A call that a provider cannot serve. The message names the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unsupported(pub String);
+#[error("{message}")]
+pub struct Unsupported {
+    /// What cannot be served, and why.
+    pub message: String,
+    /// The field at fault.
+    pub param: Option<String>,
+}
 
 /// Translates for one kind of provider. Stateless; nothing in it waits or fails by time.
 pub trait Adapter: Send + Sync {
+    /// What the adapter says of itself.
+    fn declares(&self) -> &'static Declaration;
+    /// All it says, where that differs by model: one declaration for each sort.
+    fn variants(&self) -> Vec<&'static Declaration> {
+        vec![self.declares()]
+    }
     /// The kind, as configs name it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &'static str {
+        self.declares().kind
+    }
     /// Says no before money is spent.
-    fn supports(&self, call: &Call) -> Result<(), Unsupported>;
+    fn supports(&self, call: &Call, target: &Target) -> Result<(), Unsupported>;
     /// The provider's request for a call.
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError>;
     /// A whole answer, back into the client's format.
-    fn reply(&self, head: &ResponseHead<'_>, body: Bytes, call: &Call) -> Result<Reply, TranslateError>;
+    fn reply(&self, head: &ResponseHead<'_>, body: Bytes, exchange: &Exchange<'_>) -> Result<Reply, TranslateError>;
     /// A translator for the stream that answers a call.
-    fn stream(&self, call: &Call) -> Box<dyn StreamTranslator>;
+    fn stream(&self, head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator>;
     /// What an error status and its body mean.
     fn error(&self, head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError;
 }

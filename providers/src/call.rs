@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -19,7 +20,8 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
 
     /// The path at the gateway.
     pub fn path(self) -> &'static str {
@@ -55,9 +57,33 @@ pub enum Field {
     ResponseFormat,
     /// `stream_options`
     StreamOptions,
+    /// `max_tokens`
+    MaxTokens,
+    /// `max_completion_tokens`
+    MaxCompletionTokens,
+    /// `dimensions`
+    Dimensions,
+    /// `encoding_format`
+    EncodingFormat,
 }
 
-const FIELDS: usize = 8;
+const FIELDS: usize = 12;
+
+/// What an answer is labelled with where the provider's own has no label. Set by the caller, who
+/// has a clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The id of the request.
+    pub id: Arc<str>,
+    /// When it came, Unix seconds.
+    pub created: u64,
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Self { id: Arc::from("chatcmpl-0"), created: 0 }
+    }
+}
 
 /// A request the gateway will not send on. In OpenAI's terms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +123,8 @@ pub struct Call {
     pub n: u64,
     /// The end user.
     pub user: Option<String>,
+    /// What answers without a label of their own are labelled with.
+    pub stamp: Stamp,
     pub(crate) model_span: Range<usize>,
     spans: [Option<Range<usize>>; FIELDS],
 }
@@ -136,6 +164,10 @@ struct Top<'a> {
     best_of: Option<&'a RawValue>,
     #[serde(borrow)]
     user: Option<&'a RawValue>,
+    #[serde(borrow)]
+    dimensions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    encoding_format: Option<&'a RawValue>,
 }
 
 fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
@@ -183,10 +215,26 @@ impl Call {
             span(top.functions),
             span(top.response_format),
             span(top.stream_options),
+            span(top.max_tokens),
+            span(top.max_completion_tokens),
+            span(top.dimensions),
+            span(top.encoding_format),
         ];
         let (model_span, model) = (span_in(&body, model_raw.get()), model.into_owned());
         let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
-        Ok(Self { endpoint, model, stream, include_usage, max_output, n: n.max(1), user, model_span, spans, body })
+        Ok(Self {
+            endpoint,
+            model,
+            stream,
+            include_usage,
+            max_output,
+            n: n.max(1),
+            user,
+            stamp: Stamp::default(),
+            model_span,
+            spans,
+            body,
+        })
     }
 
     /// The raw JSON of a field, if the client sent it.
@@ -217,7 +265,7 @@ fn typed<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, what: &str) -> R
     serde_json::from_str(raw.get()).map_err(|_| BadRequest::field(name, format!("`{name}` must be {what}")))
 }
 
-fn optional<'a, T: Deserialize<'a>>(
+pub(crate) fn optional<'a, T: Deserialize<'a>>(
     raw: Option<&'a RawValue>,
     name: &str,
     what: &str,

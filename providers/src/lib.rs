@@ -1,19 +1,35 @@
 //! Pure translation between the OpenAI wire format and what providers speak; no I/O, no clock.
 //!
 //! A client's request is a [`Call`]; an [`Adapter`] makes the provider's request of it, and turns
-//! the provider's answer back, whole or as a stream of bytes at any split. The [`catalog`] knows
-//! models: windows, prices, tokenizers.
+//! the provider's answer back, whole or as a stream of bytes at any split. Where client and
+//! provider speak the same API their bytes go through; else they meet in the [`hub`]: a request is
+//! read into [`hub::ChatRequest`], an answer is [`hub::Event`]s, and an encoder per client API
+//! ([`dialect`]) writes them. The [`catalog`] knows models: windows, prices, tokenizers.
 
 mod adapter;
+mod adapters;
+mod anthropic;
+mod bedrock;
 mod call;
 pub mod catalog;
+mod declare;
+pub mod dialect;
+mod embed;
 mod error;
+mod eventstream;
+mod fault;
+mod gemini;
+pub mod hub;
 mod openai;
+mod path;
 mod sse;
+mod text;
 
 pub use adapter::{
-    ADAPTERS, Adapter, Reply, ResponseHead, StreamOut, StreamTranslator, Target, TranslateError, Unsupported,
-    UpstreamRequest, Usage, adapter,
+    Adapter, Exchange, Reply, ResponseHead, StreamOut, StreamTranslator, Target, TranslateError, Unsupported,
+    UpstreamRequest, Usage,
 };
-pub use call::{BadRequest, Call, Endpoint, Field};
+pub use adapters::{ADAPTERS, adapter};
+pub use call::{BadRequest, Call, Endpoint, Field, Stamp};
+pub use declare::{Declaration, Feature, Support};
 pub use error::{ErrorKind, UpstreamError};

@@ -1,18 +1,22 @@
 //! Flags to command.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{check, key, levels, serve};
+use super::{check, envoy, explain, key, levels, serve};
 use crate::app::StartError;
+use crate::extproc::envoy::Site;
 
 const EXAMPLES: &str = "\
 Examples:
   sluice                                 serve a simulated provider, to try it out
   sluice key new --name web              make a key for a policy file
   sluice check --config sluice.yaml      say everything that is wrong with a config
+  sluice explain --config sluice.yaml --key web --model fast   limits, price and targets of a request
   sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
+  sluice envoy --config sluice.yaml      print a config for the Envoy in front of it
   sluice levels --watch                  what is left of each limit, and who waits, live
 
 Logs go to stderr (SLUICE_LOG=debug for more), one access-log line per request to stdout.";
@@ -44,6 +48,24 @@ enum Command {
         #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "config", value_parser = ["config", "policy"])]
         schema: Option<String>,
     },
+    /// Say what would become of a request: identity, limits, price bound, targets; none is sent
+    Explain {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// The name of the key that asks; `tenant/name` where tenants share one
+        #[arg(long)]
+        key: String,
+        /// The public model it asks for
+        #[arg(long)]
+        model: String,
+        /// The body of a chat request; else a short one
+        #[arg(long, value_name = "FILE")]
+        body: Option<PathBuf>,
+        /// The `admin` address of a running gateway, for its levels and the health of targets
+        #[arg(long, value_name = "ADDR")]
+        admin: Option<String>,
+    },
     /// Show limits, debts, leases and queues of a running gateway
     Levels {
         /// Its `admin` address
@@ -55,6 +77,24 @@ enum Command {
         /// Again every so many seconds
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1")]
         watch: Option<u64>,
+    },
+    /// Print an Envoy config that puts this gateway into an Envoy
+    Envoy {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// Who calls the provider: Sluice (serve) or Envoy (steer). Default what the config says
+        #[arg(long, value_parser = ["serve", "steer"])]
+        mode: Option<String>,
+        /// Where Envoy takes requests
+        #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:10000")]
+        listen: SocketAddr,
+        /// Envoy's admin address
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+        admin: SocketAddr,
+        /// A replica as Envoy reaches it, a host with a port or a Unix socket; may be repeated. Default what the config says
+        #[arg(long = "gateway", value_name = "HOST:PORT|unix:/PATH")]
+        gateways: Vec<String>,
     },
     /// Make virtual keys
     Key {
@@ -81,7 +121,14 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
         Some(Command::Check { schema: Some(which), .. }) => check::schema(&which),
         Some(Command::Check { config: Some(config), .. }) => check::run(&config),
         Some(Command::Check { .. }) => Err("--config or --schema is needed".into()),
+        Some(Command::Explain { config, key, model, body, admin }) => {
+            let ask = explain::Ask { config, key, model, body, admin };
+            runtime()?.block_on(explain::run(&ask))
+        }
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
+        Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
+            envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })
+        }
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }
 }

@@ -2,6 +2,8 @@
 
 mod check;
 mod cli;
+mod envoy;
+mod explain;
 mod key;
 mod levels;
 mod serve;

@@ -16,6 +16,7 @@ use sluice_providers::{ADAPTERS, adapter};
 
 use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
+use super::routing::{Circuit, HealthRules};
 use super::values;
 
 /// Collects errors and what the fingerprint covers.
@@ -67,7 +68,9 @@ impl Compiler {
         let limits = self.limits(&raw.limits);
         let providers = self.providers(&raw.providers);
         let models = self.models(raw, &providers, &policies);
+        let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
+        let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {
@@ -84,11 +87,13 @@ impl Compiler {
             admin,
             limits,
             providers,
+            zone,
             models,
             policies,
             identity,
             telemetry,
             redis,
+            ext_proc,
             redacted: Value::Null,
             sources,
             fingerprint: self.hash.finalize().into(),
@@ -112,7 +117,7 @@ impl Compiler {
         })
     }
 
-    fn address(&mut self, raw: Option<&Spanned<String>>, path: &str, port: u16) -> SocketAddr {
+    pub(super) fn address(&mut self, raw: Option<&Spanned<String>>, path: &str, port: u16) -> SocketAddr {
         let default = SocketAddr::from(([127, 0, 0, 1], port));
         self.field(raw, path, default, |text| {
             text.parse().map_err(|_| format!("`{text}` is not an address; write 127.0.0.1:{port} or [::]:{port}"))
@@ -157,15 +162,16 @@ impl Compiler {
         }
     }
 
-    fn timeouts(&mut self, raw: &RawTimeouts, path: &str) -> Timeouts {
-        let default = Timeouts::default();
+    /// Deadlines, with those of `default` where nothing is said.
+    pub(super) fn timeouts(&mut self, raw: &RawTimeouts, path: &str, default: &Timeouts) -> Timeouts {
         let mut time = |raw: &Option<Spanned<String>>, name: &str, default| {
             self.field(raw.as_ref(), &format!("{path}.timeouts.{name}"), default, positive_duration)
         };
         let connect = time(&raw.connect, "connect", default.connect);
         let first_token = time(&raw.first_token, "first_token", default.first_token);
         let idle = time(&raw.idle, "idle", default.idle);
-        let total = self.field(raw.total.as_ref(), &format!("{path}.timeouts.total"), Duration::ZERO, values::duration);
+        let total = default.total.unwrap_or_default();
+        let total = self.field(raw.total.as_ref(), &format!("{path}.timeouts.total"), total, values::duration);
         Timeouts { connect, first_token, idle, total: (total > Duration::ZERO).then_some(total) }
     }
 
@@ -220,7 +226,10 @@ impl Compiler {
                 _ => self.error(Some(&value.referenced), &at, "not a legal HTTP header".to_owned()),
             }
         }
-        let timeouts = self.timeouts(&raw.timeouts, path);
+        let timeouts = self.timeouts(&raw.timeouts, path, &Timeouts::default());
+        let health = self.health(&raw.health, path, &HealthRules::default());
+        let circuit = self.circuit(&raw.circuit, path, &Circuit::default());
+        let check = raw.check.as_ref().map(|check| self.check(check, path));
         let (adapter, base_url) = (kind?, base_url?);
         (self.errors.len() == before).then(|| Provider {
             name: Arc::from(name),
@@ -230,6 +239,9 @@ impl Compiler {
             api_key: api_key.map(SecretString::from),
             headers,
             timeouts,
+            health,
+            circuit,
+            check,
             http2: raw.http2,
         })
     }
@@ -313,7 +325,10 @@ fn redacted(config: &Config) -> Value {
         .map(|model| {
             let targets: Vec<&str> = model.targets.iter().map(|target| &*target.label).collect();
             let tokens = model.pool.rate.as_ref().map(|rate| rate.amount);
-            let shown = json!({"targets": targets, "concurrent": model.pool.slots, "tokens_per_minute": tokens});
+            let shown = json!({
+                "targets": targets, "concurrent": model.pool.slots, "tokens_per_minute": tokens,
+                "balance": model.routing.balance.name(),
+            });
             (model.name.to_string(), shown)
         })
         .collect();
@@ -330,6 +345,10 @@ fn redacted(config: &Config) -> Value {
         "limits": limits,
         "redis": config.redis.as_ref().map(|redis| json!({
             "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len(),
+        })),
+        "ext_proc": config.ext_proc.as_ref().map(|door| json!({
+            "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
+            "tls": door.tls.is_some(),
         })),
         "max_body": config.limits.max_body,
         "max_buffered": config.limits.max_buffered,

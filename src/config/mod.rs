@@ -2,16 +2,26 @@
 //! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
 
 mod compile;
+mod ext_proc;
+mod health;
 mod live;
 mod load;
 mod model;
 mod models;
 mod raw;
+mod raw_health;
+mod raw_models;
 mod redis;
+mod routing;
+mod targets;
 mod values;
 mod watch;
 
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
-pub use model::{Config, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, TargetRoute, Telemetry, Timeouts};
+pub use model::{
+    Config, ExtProc, ExtProcMode, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, ServerTls, TargetRoute,
+    Telemetry, Timeouts,
+};
+pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
 pub use watch::watch;

@@ -11,6 +11,8 @@ use secrecy::SecretString;
 use sluice_policies::{PolicySet, Pool};
 use sluice_providers::{Adapter, Target, catalog};
 
+use super::routing::{Check, Circuit, HealthRules, Routing};
+
 /// One snapshot. A request takes one and keeps it to its end.
 #[derive(Debug)]
 pub struct Config {
@@ -24,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     /// Providers by name.
     pub providers: IndexMap<String, Arc<Provider>>,
+    /// Where this gateway is.
+    pub zone: Option<Arc<str>>,
     /// Models by public name.
     pub models: IndexMap<String, Arc<ModelRoute>>,
     /// Keys, classes and limits.
@@ -34,6 +38,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The store that replicas share; `None` keeps limits in memory.
     pub redis: Option<Redis>,
+    /// The door for Envoy; `None` is no such door.
+    pub ext_proc: Option<ExtProc>,
     /// All of this for `/config`, without secrets.
     pub redacted: serde_json::Value,
     /// Files and folders it was read from.
@@ -84,6 +90,12 @@ pub struct Provider {
     pub headers: HeaderMap,
     /// Deadlines.
     pub timeouts: Timeouts,
+    /// When its targets are ejected.
+    pub health: HealthRules,
+    /// What each of its targets takes at once.
+    pub circuit: Circuit,
+    /// How it is asked whether it is there.
+    pub check: Option<Check>,
     /// Use HTTP/2 where the provider offers it.
     pub http2: bool,
 }
@@ -119,8 +131,10 @@ pub struct ModelRoute {
     pub name: Arc<str>,
     /// Its capacity, and where it queues.
     pub pool: Arc<Pool>,
-    /// Where it may go, best first; at least one.
+    /// Where it may go, by priority; at least one.
     pub targets: Vec<TargetRoute>,
+    /// How requests are spread over them.
+    pub routing: Routing,
 }
 
 /// One target of a model.
@@ -134,6 +148,18 @@ pub struct TargetRoute {
     pub model: Arc<catalog::Model>,
     /// `provider/model`.
     pub label: Arc<str>,
+    /// Its share among targets of the same priority.
+    pub weight: u32,
+    /// Lower is tried first.
+    pub priority: u32,
+    /// Where it is.
+    pub zone: Option<Arc<str>>,
+    /// Deadlines of an attempt.
+    pub timeouts: Timeouts,
+    /// When it is ejected.
+    pub health: HealthRules,
+    /// What it takes at once.
+    pub circuit: Circuit,
 }
 
 /// How end users are told apart.
@@ -188,4 +214,48 @@ pub struct Telemetry {
     pub sample_percent: u8,
     /// Put the messages of prompts into spans.
     pub log_content: bool,
+}
+
+/// The door for Envoy.
+#[derive(Clone, Debug)]
+pub struct ExtProc {
+    /// Where Envoy connects over TCP.
+    pub listen: Option<SocketAddr>,
+    /// Where Envoy connects on the same machine.
+    pub unix: Option<PathBuf>,
+    /// Who calls the provider, unless a route says otherwise.
+    pub mode: ExtProcMode,
+    /// TLS on `listen`.
+    pub tls: Option<ServerTls>,
+}
+
+/// Who calls the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtProcMode {
+    /// The gateway; it answers through Envoy.
+    Serve,
+    /// Envoy; the gateway counts, admits and translates.
+    Steer,
+}
+
+impl ExtProcMode {
+    /// The mode of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "serve" => Some(Self::Serve),
+            "steer" => Some(Self::Steer),
+            _ => None,
+        }
+    }
+}
+
+/// Certificates of a listener, PEM.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// The certificate and the ones up to its root.
+    pub cert: Vec<u8>,
+    /// Its private key.
+    pub key: SecretString,
+    /// Who signs the certificates of callers; `None` asks for none.
+    pub client_ca: Option<Vec<u8>>,
 }

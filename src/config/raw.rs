@@ -7,6 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::raw_health::{RawCheck, RawCircuit, RawHealth};
+use super::raw_models::RawModel;
+
 /// The gateway's config file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,8 +24,14 @@ pub(super) struct RawConfig {
     /// Providers by a name of your choice.
     #[schemars(with = "BTreeMap<String, RawProvider>")]
     pub(super) providers: IndexMap<String, Spanned<RawProvider>>,
+    /// Where this gateway is, for targets balanced by `locality`. May use `${VAR}`.
+    #[schemars(with = "Option<String>")]
+    pub(super) zone: Option<Spanned<String>>,
+    /// Allow `faults` of models: faults made on purpose. Default false.
+    #[serde(default)]
+    pub(super) allow_faults: bool,
     /// Public model names, each with its targets `provider/model`, best first: a list, or the long
-    /// form with the capacity of the targets.
+    /// form with the capacity of the targets and how requests are spread over them.
     #[schemars(with = "BTreeMap<String, RawModel>")]
     pub(super) models: IndexMap<String, Spanned<RawModel>>,
     /// Policy files: a file, a list of files, or a folder of `*.yaml`; relative to this file.
@@ -31,6 +40,9 @@ pub(super) struct RawConfig {
     /// The Redis or Valkey (6.2 or later) that replicas share limits and queues through. Default:
     /// none, limits are kept in memory. Changing it needs a restart.
     pub(super) redis: Option<RawRedis>,
+    /// Where Envoy calls: the same gateway as an external processor (`ext_proc`). Default: none.
+    /// Changing it needs a restart.
+    pub(super) ext_proc: Option<RawExtProc>,
     /// Bounds of the public listener.
     #[serde(default)]
     pub(super) limits: RawLimits,
@@ -50,32 +62,6 @@ pub(super) enum RawPaths {
     One(String),
     /// Several.
     Many(Vec<String>),
-}
-
-/// A model's targets.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "write a list [provider/model], or { targets: [...], concurrent: N, tokens_per_minute: N }"
-)]
-pub(super) enum RawModel {
-    /// Targets without a bound.
-    Targets(Vec<String>),
-    /// Targets with a capacity.
-    Long(RawLongModel),
-}
-
-/// A model with the capacity of its targets: what does not fit waits, by priority.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawLongModel {
-    /// Targets `provider/model`, best first.
-    pub(super) targets: Vec<String>,
-    /// Requests at once. Default no bound.
-    pub(super) concurrent: Option<u32>,
-    /// Prompt and answer tokens per minute: `100k`. Default no bound.
-    #[schemars(with = "Option<String>")]
-    pub(super) tokens_per_minute: Option<RawCount>,
 }
 
 /// `60000` and `60k` are both fine.
@@ -142,6 +128,14 @@ pub(super) struct RawProvider {
     /// Deadlines of one attempt.
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
+    /// When its targets are ejected.
+    #[serde(default)]
+    pub(super) health: RawHealth,
+    /// What each of its targets takes at once.
+    #[serde(default)]
+    pub(super) circuit: RawCircuit,
+    /// Asks it again and again whether it is there. Default none: faults of requests tell.
+    pub(super) check: Option<RawCheck>,
     /// Use HTTP/2 (by ALPN on https, with prior knowledge on http). All streams then share one
     /// connection and the provider's limit of streams on it. Default false.
     #[serde(default)]
@@ -202,6 +196,40 @@ pub(super) struct RawLimits {
     /// Larger bodies are parsed and counted off the I/O threads. Default `64KiB`.
     #[schemars(with = "Option<String>")]
     pub(super) count_off_thread_above: Option<Spanned<String>>,
+}
+
+/// The door for Envoy.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawExtProc {
+    /// Address for Envoy. It answers whoever reaches it in Envoy's name: never make it public. Default
+    /// `127.0.0.1:9002`, or none if `unix` is set.
+    #[schemars(with = "Option<String>")]
+    pub(super) listen: Option<Spanned<String>>,
+    /// Path of a Unix socket for an Envoy on this machine; relative to this file.
+    #[schemars(with = "Option<String>")]
+    pub(super) unix: Option<Spanned<String>>,
+    /// `serve`: Sluice calls the provider and answers through Envoy. `steer`: Envoy calls it. A route's gRPC metadata
+    /// `x-sluice-mode` overrides it. Default `serve`.
+    #[schemars(with = "Option<String>")]
+    pub(super) mode: Option<Spanned<String>>,
+    /// TLS on `listen`. Default: none.
+    pub(super) tls: Option<RawServerTls>,
+}
+
+/// Certificates of a listener: PEM files, relative to this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServerTls {
+    /// The certificate and the ones up to its root.
+    #[schemars(with = "String")]
+    pub(super) cert: Spanned<String>,
+    /// Its private key. Never logged.
+    #[schemars(with = "String")]
+    pub(super) key: Spanned<String>,
+    /// Who signs the certificates of callers; without one a caller needs none.
+    #[schemars(with = "Option<String>")]
+    pub(super) client_ca: Option<Spanned<String>>,
 }
 
 /// How end users are told apart.

@@ -15,6 +15,8 @@ const TIMEOUT: Duration = Duration::from_millis(20);
 const LEASE: Duration = Duration::from_secs(30);
 /// Renewals come three times per lease and must not be missed for a hiccup.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+/// What a dead replica held is away for as long. lua/tick.lua knows it too.
+const LONGEST_LEASE: Duration = Duration::from_mins(10);
 const SLICE_PERCENT: u8 = 25;
 
 impl Compiler {
@@ -32,7 +34,8 @@ impl Compiler {
         let timeout = self.field(raw.timeout.as_ref(), "redis.timeout", TIMEOUT, positive_duration);
         let lease = self.field(raw.lease.as_ref(), "redis.lease", LEASE, |text| {
             let lease = values::duration(text)?;
-            if lease < SHORTEST_LEASE { Err("it must be at least 3s".to_owned()) } else { Ok(lease) }
+            let fits = (SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease);
+            if fits { Ok(lease) } else { Err("it must be 3s to 10m".to_owned()) }
         });
         let slice = raw.slice_percent.as_ref();
         if let Some(percent) = slice.filter(|percent| percent.value > 100) {

@@ -1,7 +1,5 @@
 //! Accepts connections, bounded in number, and serves HTTP/1.1 and h2c on each until drained.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,14 +22,6 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 const PEEK_AGAIN: Duration = Duration::from_millis(5);
 /// Streams one HTTP/2 connection may hold open.
 const MAX_H2_STREAMS: u32 = 1000;
-
-/// Binds a listener; the error names the address and what to do.
-pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(addr).await.map_err(|error| {
-        let hint = if error.kind() == io::ErrorKind::AddrInUse { "; another program listens there" } else { "" };
-        io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}{hint}"))
-    })
-}
 
 /// The accept loop of the public listener.
 pub struct Acceptor {

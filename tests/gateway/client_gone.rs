@@ -14,7 +14,7 @@ const STREAM: usize = 20;
 /// Opens a stream over a raw socket, so that the client can die at any byte.
 async fn open(gate: &Gate, mock: Value) -> TcpStream {
     let body = ask(true, mock).to_string();
-    let mut socket = TcpStream::connect(gate.app.listen).await.unwrap();
+    let mut socket = TcpStream::connect(gate.listen()).await.unwrap();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

@@ -1,4 +1,5 @@
-//! A gateway and a mock provider inside the test's own process, reached over real sockets.
+//! A gateway and a mock provider inside the test's own process, reached over real sockets: through the HTTP door, or,
+//! with `SLUICE_DOOR=envoy`, through a real Envoy and the `ext_proc` door.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,16 +8,21 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice::app::App;
-use sluice::config;
+use sluice::config::{self, ExtProcMode};
+use sluice::extproc::envoy::{self, Site};
 use sluice::pipeline::Gateway;
 use sluice_mock::{Behaviour, Mock, MockHandle};
 use tempfile::TempDir;
+
+use crate::envoy::Envoy;
 
 /// The secret of the key `web` in every test policy, and its SHA-256.
 pub(crate) const KEY: &str = "sk-sluice-demo";
 
 /// A running gateway in front of a running mock provider.
 pub(crate) struct Gate {
+    /// Stops before the gateway does.
+    pub(crate) envoy: Option<Envoy>,
     pub(crate) app: App,
     pub(crate) mock: MockHandle,
     pub(crate) dir: TempDir,
@@ -44,6 +50,35 @@ impl Gate {
 
     /// Starts both with the config that `edit` makes of the usual one.
     pub(crate) async fn with(limits: &[&str], behaviour: Behaviour, edit: impl FnOnce(String) -> String) -> Self {
+        if through_envoy() {
+            return Self::behind_envoy(limits, behaviour, edit, |config| config).await;
+        }
+        Self::alone(limits, behaviour, edit).await
+    }
+
+    /// The same with an Envoy in front, whose printed config `edit_envoy` may change.
+    pub(crate) async fn behind_envoy(
+        limits: &[&str],
+        behaviour: Behaviour,
+        edit: impl FnOnce(String) -> String,
+        edit_envoy: impl FnOnce(String) -> String,
+    ) -> Self {
+        let door = |text: String| edit(text) + "ext_proc: { listen: 127.0.0.1:0 }\n";
+        let mut gate = Self::alone(limits, behaviour, door).await;
+        let site = gate.site();
+        let config = envoy::config(&gate.gateway().live.snapshot(), ExtProcMode::Serve, &site).unwrap();
+        gate.envoy = Some(Envoy::start(gate.dir.path(), &edit_envoy(config)).await);
+        gate
+    }
+
+    /// An Envoy on any port in front of this gateway.
+    pub(crate) fn site(&self) -> Site {
+        let gateways = self.app.ext_proc.iter().map(ToString::to_string).collect();
+        Site { listen: any_port(), admin: any_port(), gateways }
+    }
+
+    /// Starts both, and no Envoy.
+    pub(crate) async fn alone(limits: &[&str], behaviour: Behaviour, edit: impl FnOnce(String) -> String) -> Self {
         sluice::app::install_crypto();
         let mock = Mock::with_defaults(behaviour).start(any_port()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -52,7 +87,12 @@ impl Gate {
         std::fs::write(&path, edit(config_text(mock.addr(), ""))).unwrap();
         let config = config::load(&path, 1).unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::start(config, Some(path)).await.unwrap();
-        Self { app, mock, dir, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { envoy: None, app, mock, dir, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Where clients connect: to the gateway, or to the Envoy in front of it.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.envoy.as_ref().map_or(self.app.listen, |envoy| envoy.addr)
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {
@@ -64,7 +104,7 @@ impl Gate {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.app.listen)
+        format!("http://{}{path}", self.listen())
     }
 
     /// Posts a chat completion.
@@ -92,6 +132,11 @@ impl Gate {
         }
         panic!("{} leases are still open after a second", self.gateway().store.open_leases());
     }
+}
+
+/// Whether the tests of this run go through Envoy.
+pub(crate) fn through_envoy() -> bool {
+    std::env::var("SLUICE_DOOR").is_ok_and(|door| door == "envoy")
 }
 
 /// A config with one provider, the mock, behind the model `m`.

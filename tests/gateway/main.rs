@@ -1,5 +1,9 @@
-//! Black-box tests: a real gateway over real sockets in front of the mock provider.
+//! Black-box tests: a real gateway over real sockets in front of the mock provider. They run twice: through the HTTP
+//! door, and with `SLUICE_DOOR=envoy` through a real Envoy. Tests in a module `front` are about the HTTP door itself and
+//! are left out of the second run; those in `behind_envoy` and `protocol` are about the `ext_proc` door in any case.
 
+#[cfg(test)]
+mod behind_envoy;
 #[cfg(test)]
 mod client_gone;
 #[cfg(test)]
@@ -9,9 +13,18 @@ mod docs;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod envoy;
+#[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
+mod formats;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod protocol;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
@@ -20,5 +33,7 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod routing;
 #[cfg(test)]
 mod traces;

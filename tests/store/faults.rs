@@ -155,6 +155,38 @@ async fn a_server_out_of_memory_is_survived() {
     bench.up(true).await;
 }
 
+/// A server that loads its data answers nothing else: it is named, and its levels are still there after.
+#[tokio::test]
+async fn a_server_that_is_loading_is_survived_and_named() {
+    let server = Arc::new(Server::start(&["--enable-debug-command", "yes"]));
+    let bench = Bench::new(&quick(&[server.url()]));
+    bench.up(true).await;
+    let world = World::new(&["1k tokens/day per key"], None);
+    let before = world.ask("a", "standard", 100);
+    assert!(matches!(bench.ask(&before).await, Entry::Granted(_)));
+    bench.store.settle(before.lease, Demand { input: 100, ..NOTHING }).await.unwrap();
+    // Two seconds, and it listens meanwhile.
+    assert_eq!(server.cli(&["debug", "populate", "2000"]), "OK");
+    assert_eq!(server.cli(&["config", "set", "key-load-delay", "1000"]), "OK");
+    assert_eq!(server.cli(&["config", "set", "loading-process-events-interval-bytes", "1024"]), "OK");
+    let loads = Arc::clone(&server);
+    let loading = tokio::task::spawn_blocking(move || loads.cli(&["debug", "reload"]));
+    while !server.cli(&["ping"]).contains("LOADING") {
+        assert!(!loading.is_finished(), "it never said that it is loading");
+    }
+    assert!(matches!(bench.ask(&world.ask("a", "standard", 50)).await, Entry::Granted(_)), "from a slice");
+    bench.up(false).await;
+    let error = shared(&quick(&[server.url()])).connect().await.unwrap_err();
+    assert!(error.contains("loading"), "{error}");
+    assert_eq!(loading.await.unwrap(), "OK");
+    bench.up(true).await;
+    let begun = Instant::now();
+    while bench.left("key=a").await != Some(850) {
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", bench.store.levels().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_script_flush_costs_nothing() {
     let server = Server::start(&[]);

@@ -133,3 +133,49 @@ async fn a_flushed_store_is_restored_from_what_replicas_know() {
     let levels = two.store.levels().await.unwrap();
     assert_eq!((levels.leases, levels.pools.len()), (0, 0), "{levels:?}");
 }
+
+/// Leases of an outage become the store's when it is back: their slots stay taken meanwhile.
+#[tokio::test]
+async fn leases_that_are_handed_over_let_nobody_in() {
+    let server = Server::start(&[]);
+    let replica = Replica::start(&server).await;
+    let world = World::new(&[], Some(4));
+    server.signal("STOP");
+    let asks: Vec<_> = (0..12).map(|_| world.ask("a", "standard", 1)).collect();
+    let (open, waiting) = asks.split_at(4);
+    for ask in open {
+        replica.granted(ask).await;
+    }
+    let long = Duration::from_secs(20);
+    let mut places = Vec::new();
+    for ask in waiting {
+        let Entry::Queued(place) = replica.store.enter(ask, long).await.unwrap() else { panic!("not queued") };
+        places.push(place);
+    }
+    server.signal("CONT");
+    // They are woken, to wait where all replicas do.
+    for (ask, mut place) in waiting.iter().zip(places) {
+        loop {
+            tokio::time::timeout(Duration::from_secs(8), place.woken).await.expect("nobody woke the waiter").ok();
+            let Entry::Queued(next) = replica.store.enter(ask, long).await.unwrap() else { panic!("let in") };
+            place = next;
+            if replica.store.is_up() {
+                break;
+            }
+        }
+    }
+    let begun = Instant::now();
+    while replica.store.levels().await.unwrap().leases != 4 {
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", replica.store.levels().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let pool = replica.store.levels().await.unwrap().pools.remove(0);
+    assert_eq!((pool.in_use, pool.waiting, replica.store.open_leases()), (4, vec![("standard".to_owned(), 8)], 4));
+    for ask in open {
+        replica.store.settle(ask.lease, NOTHING).await.unwrap();
+    }
+    for ask in &waiting[..4] {
+        let granted = matches!(replica.store.enter(ask, long).await.unwrap(), Entry::Granted(_));
+        assert!(granted, "four slots are free again");
+    }
+}

@@ -1,6 +1,7 @@
 //! Real Redis servers, single and as a cluster, stopped when dropped.
 
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,10 +20,30 @@ impl Server {
     }
 
     pub(crate) fn start_at(port: u16, extra: &[&str]) -> Self {
+        let mut command = command();
+        command.args(["--save", "", "--appendonly", "no"]).args(extra);
+        Self::run(port, command)
+    }
+
+    /// A sentinel; it rewrites its config file.
+    pub(crate) fn sentinel(config: &Path) -> Self {
+        let mut command = command();
+        command.arg(config).arg("--sentinel");
+        Self::run(free_port(), command)
+    }
+
+    /// A Valkey whose clock is what the file `clock` says: a Redis with jemalloc cannot be lied to.
+    pub(crate) fn with_clock(clock: &Path) -> Self {
+        let mut command = Command::new(valkey());
+        command.args(["--save", "", "--appendonly", "no"]);
+        fake_clock(&mut command, clock);
+        Self::run(free_port(), command)
+    }
+
+    fn run(port: u16, mut command: Command) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--dir"]);
-        command.arg(dir.path()).args(extra).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["--port", &port.to_string(), "--dir"]).arg(dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().expect("redis-server does not start; scripts/test installs it");
         let server = Self { port, child, _dir: dir };
         let begun = Instant::now();
@@ -54,6 +75,27 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Makes the wall clock of a process what a file says, such as `+0` or `-3600` seconds, and follow it.
+pub(crate) fn fake_clock(command: &mut Command, clock: &Path) {
+    let folders = ["x86_64", "aarch64"].map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketime.so.1"));
+    let library = folders.iter().find(|path| Path::new(path).exists());
+    command.env("LD_PRELOAD", library.expect("libfaketime is missing; scripts/test installs it"));
+    command
+        .env("FAKETIME_TIMESTAMP_FILE", clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+}
+
+/// `redis-server`, or with `STORE_ON=valkey` that.
+fn command() -> Command {
+    let on_valkey = std::env::var("STORE_ON").is_ok_and(|on| on == "valkey");
+    Command::new(if on_valkey { valkey() } else { "redis-server".into() })
+}
+
+fn valkey() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".scratch/bin/valkey-server")
 }
 
 /// Three masters that share the slots.

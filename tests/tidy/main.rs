@@ -20,6 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["commands"],
     &["app"],
     &["frontend", "extproc"],
+    &["door"],
     &["drive"],
     &["pipeline", "admin"],
     &["tokens", "cache", "upstream", "config", "state"],
@@ -219,7 +220,7 @@ fn providers_and_policies_are_pure_and_strangers() {
 #[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
     let mut broken = Vec::new();
-    for folder in [".", "providers", "policies", "semantic", "load-tests", "load-tests/mock"] {
+    for folder in [".", "proto", "providers", "policies", "semantic", "load-tests", "load-tests/mock"] {
         let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
         if !manifest.contains("[lints]\nworkspace = true") {
             broken.push(format!("{folder}/Cargo.toml: no `[lints] workspace = true`"));

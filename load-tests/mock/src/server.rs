@@ -1,6 +1,6 @@
 //! The server: requests recorded, answered as their behaviour says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -16,16 +16,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::behaviour::{Behaviour, Reset};
+use crate::accounts::Accounts;
+use crate::behaviour::Behaviour;
+use crate::dispatch;
 use crate::inflight::InFlight;
-use crate::render::{self, Asked};
+use crate::kvcache::KvCache;
+use crate::respond;
 use crate::stream::{Paced, Streams};
+use crate::tokens;
 
 /// Requests remembered.
 const REMEMBERED: usize = 1000;
@@ -52,13 +55,15 @@ pub struct Mock {
     forgetful: bool,
 }
 
-struct Shared {
-    defaults: Behaviour,
+pub(crate) struct Shared {
+    pub(crate) defaults: Mutex<Behaviour>,
     forgetful: bool,
+    pub(crate) accounts: Accounts,
+    pub(crate) kv_cache: KvCache,
     received: Mutex<VecDeque<Received>>,
-    streams: Arc<Streams>,
+    pub(crate) streams: Arc<Streams>,
     in_flight: Arc<InFlight>,
-    next_id: AtomicU64,
+    pub(crate) next_id: AtomicU64,
 }
 
 /// A running mock; dropping it stops it and cuts its connections.
@@ -70,7 +75,7 @@ pub struct MockHandle {
 
 /// Why a connection is dropped in the middle.
 #[derive(Debug)]
-struct Broken;
+pub(crate) struct Broken;
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,8 +108,10 @@ impl Mock {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            defaults: self.defaults,
+            defaults: Mutex::new(self.defaults),
             forgetful: self.forgetful,
+            accounts: Accounts::default(),
+            kv_cache: KvCache::default(),
             received: Mutex::default(),
             streams: Arc::default(),
             in_flight: Arc::default(),
@@ -153,6 +160,16 @@ impl MockHandle {
         self.shared.streams.cancelled.load(Ordering::Relaxed)
     }
 
+    /// From now on it behaves so unless a request asks for something else.
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.shared.defaults.lock() = behaviour;
+    }
+
+    /// From now on this API key or token is answered with this status; 200 takes that back.
+    pub fn refuse_key(&self, key: &str, status: u16) {
+        self.shared.accounts.refuse(key, status);
+    }
+
     /// Returns when the mock has been stopped; that is, never by itself.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
@@ -184,36 +201,54 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, stop: CancellationTo
 async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Paced>, Broken> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, BODY_CAP).collect().await.map_err(|_| Broken)?.to_bytes();
-    let path = parts.uri.path();
-    match (&parts.method, path) {
-        (&Method::GET, "/mock/requests") => {
-            let all: Vec<Received> = shared.received.lock().iter().cloned().collect();
-            return Ok(json_response(StatusCode::OK, &json!(all)));
-        }
-        (&Method::GET, "/inflight") => return Ok(json_response(StatusCode::OK, &shared.in_flight.read())),
-        (&Method::POST, "/mock/reset") => {
-            shared.received.lock().clear();
-            return Ok(json_response(StatusCode::OK, &json!({})));
-        }
-        _ => {}
+    if let Some(response) = operate(shared, &parts, &body) {
+        return Ok(response);
     }
     if !shared.forgetful {
         remember(shared, &parts, &body);
     }
+    if let Some(response) = tokens::answer(shared, &parts, &body) {
+        return Ok(response);
+    }
     let flight = (parts.method == Method::POST).then(|| shared.in_flight.enter());
-    let mut response = match (&parts.method, path) {
-        (&Method::POST, "/v1/chat/completions") => generate(shared, &body, true).await?,
-        (&Method::POST, "/v1/completions") => generate(shared, &body, false).await?,
-        (&Method::POST, "/v1/embeddings") => generate_embeddings(shared, &body).await?,
-        (&Method::GET, "/v1/models") => {
-            let models = ["gpt-4o-mini", "gpt-4o"]
-                .map(|id| json!({"id": id, "object": "model", "created": 1, "owned_by": "mock"}));
-            json_response(StatusCode::OK, &json!({"object": "list", "data": models}))
-        }
-        _ => json_response(StatusCode::NOT_FOUND, &render::error(404)),
-    };
+    let mut response = dispatch::answer(shared, &parts, &body).await?;
     response.body_mut().flight = flight;
     Ok(response)
+}
+
+/// The mock's own endpoints, for those who steer and question it.
+fn operate(shared: &Shared, parts: &http::request::Parts, body: &Bytes) -> Option<Response<Paced>> {
+    let ok = |value: &Value| Some(respond::json(StatusCode::OK, value));
+    let bad = |message: String| Some(respond::json(StatusCode::BAD_REQUEST, &json!({"error": message})));
+    match (&parts.method, parts.uri.path()) {
+        (&Method::GET, "/mock/requests") => {
+            let all: Vec<Received> = shared.received.lock().iter().cloned().collect();
+            ok(&json!(all))
+        }
+        (&Method::GET, "/inflight") => ok(&shared.in_flight.read()),
+        (&Method::GET, "/kv") => ok(&shared.kv_cache.read()),
+        (&Method::POST, "/mock/reset") => {
+            shared.received.lock().clear();
+            ok(&json!({}))
+        }
+        (&Method::POST, "/mock/behaviour") => match serde_json::from_slice(body) {
+            Ok(behaviour) => {
+                *shared.defaults.lock() = behaviour;
+                ok(&json!({}))
+            }
+            Err(error) => bad(error.to_string()),
+        },
+        (&Method::POST, "/mock/keys") => match serde_json::from_slice::<HashMap<String, u16>>(body) {
+            Ok(keys) => {
+                for (key, status) in &keys {
+                    shared.accounts.refuse(key, *status);
+                }
+                ok(&json!({}))
+            }
+            Err(error) => bad(error.to_string()),
+        },
+        _ => None,
+    }
 }
 
 fn remember(shared: &Shared, parts: &http::request::Parts, body: &Bytes) {
@@ -231,95 +266,4 @@ fn remember(shared: &Shared, parts: &http::request::Parts, body: &Bytes) {
         all.pop_front();
     }
     all.push_back(received);
-}
-
-/// The request, or the answer that says what is wrong with it.
-fn read(shared: &Shared, body: &Bytes, chat: bool) -> Result<Asked, Response<Paced>> {
-    let refuse = |message: String| {
-        let error =
-            json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}});
-        json_response(StatusCode::BAD_REQUEST, &error)
-    };
-    // Field by field: one that nests deeper than a `Value` may is skipped, not refused.
-    let fields: BTreeMap<String, &RawValue> =
-        serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
-    let known = fields.into_iter().filter_map(|(name, raw)| Some((name, serde_json::from_str(raw.get()).ok()?)));
-    let body = Value::Object(known.collect());
-    let behaviour = shared.defaults.with(body.get("mock")).map_err(refuse)?;
-    Ok(Asked { body, chat, behaviour })
-}
-
-/// The fault a behaviour asks for before anything is answered.
-fn fault(behaviour: &Behaviour) -> Result<Option<Response<Paced>>, Broken> {
-    if matches!(behaviour.reset, Some(Reset::BeforeHead)) {
-        return Err(Broken);
-    }
-    let Some(status) = behaviour.status else { return Ok(None) };
-    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json_response(code, &render::error(status));
-    if let Some(Ok(value)) = behaviour.retry_after.map(|seconds| HeaderValue::from_str(&seconds.to_string())) {
-        response.headers_mut().insert(header::RETRY_AFTER, value);
-    }
-    Ok(Some(response))
-}
-
-async fn pause(ms: u64) {
-    if ms > 0 {
-        tokio::time::sleep(Duration::from_millis(ms)).await;
-    }
-}
-
-async fn generate(shared: &Shared, body: &Bytes, chat: bool) -> Result<Response<Paced>, Broken> {
-    let asked = match read(shared, body, chat) {
-        Ok(asked) => asked,
-        Err(refusal) => return Ok(refusal),
-    };
-    if let Some(response) = fault(&asked.behaviour)? {
-        return Ok(response);
-    }
-    let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
-    pause(asked.behaviour.head_ms).await;
-    let mut response = if asked.streams() {
-        let paced = Paced::new(render::events(&asked, id), &asked.behaviour, Arc::clone(&shared.streams));
-        let mut response = Response::new(paced);
-        let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        response
-    } else {
-        pause(asked.behaviour.first_token_ms).await;
-        if asked.behaviour.malformed {
-            let mut response = Response::new(Paced::whole("{\"choices\":[{".to_owned()));
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        } else {
-            json_response(StatusCode::OK, &render::whole(&asked, id))
-        }
-    };
-    response.headers_mut().insert("openai-processing-ms", HeaderValue::from_static("1"));
-    if let Some(Ok(encoding)) = asked.behaviour.content_encoding.as_deref().map(HeaderValue::from_str) {
-        response.headers_mut().insert(header::CONTENT_ENCODING, encoding);
-    }
-    Ok(response)
-}
-
-async fn generate_embeddings(shared: &Shared, body: &Bytes) -> Result<Response<Paced>, Broken> {
-    let asked = match read(shared, body, false) {
-        Ok(asked) => asked,
-        Err(refusal) => return Ok(refusal),
-    };
-    if let Some(response) = fault(&asked.behaviour)? {
-        return Ok(response);
-    }
-    pause(asked.behaviour.head_ms + asked.behaviour.first_token_ms).await;
-    Ok(json_response(StatusCode::OK, &render::embeddings(&asked)))
-}
-
-fn json_response(status: StatusCode, value: &Value) -> Response<Paced> {
-    let text = value.to_string();
-    let length = HeaderValue::from(text.len());
-    let mut response = Response::new(Paced::whole(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(header::CONTENT_LENGTH, length);
-    response
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::behaviour::{Behaviour, Reset};
 use crate::inflight::Flight;
-use crate::render::Events;
+use crate::wire::Events;
 
 /// Counts of streams, shared with the handle.
 #[derive(Debug, Default)]
@@ -55,7 +55,11 @@ impl Paced {
     pub(crate) fn new(mut events: Events, behaviour: &Behaviour, streams: Arc<Streams>) -> Self {
         streams.open.fetch_add(1, Ordering::Relaxed);
         let mut steps = VecDeque::new();
-        for event in std::mem::take(&mut events.prelude) {
+        if behaviour.stall_at_head {
+            steps.push_back(Step::Stall);
+        }
+        let prelude = std::mem::take(&mut events.prelude);
+        for event in prelude.into_iter().filter(|_| !behaviour.no_start) {
             send(&mut steps, event, behaviour.split);
         }
         pause(&mut steps, behaviour.first_token_ms);
@@ -64,17 +68,31 @@ impl Paced {
     }
 
     /// A body in one piece.
-    pub(crate) fn whole(text: String) -> Self {
+    pub(crate) fn whole(body: Bytes) -> Self {
         let streams = Arc::new(Streams::default());
         streams.open.fetch_add(1, Ordering::Relaxed);
         Self {
-            steps: VecDeque::from([Step::Send(Bytes::from(text))]),
+            steps: VecDeque::from([Step::Send(body)]),
             script: None,
             timer: None,
             due: Instant::now(),
             streams,
             flight: None,
         }
+    }
+
+    /// A body in one piece, or what a fault leaves of it.
+    pub(crate) fn whole_or_broken(mut body: Bytes, behaviour: &Behaviour) -> Self {
+        let fault = match behaviour.reset {
+            _ if behaviour.stall_at_head || behaviour.stall_after.is_some() => Step::Stall,
+            Some(Reset::AfterChunks(_)) => Step::Reset,
+            _ => return Self::whole(body),
+        };
+        body.truncate(if behaviour.stall_at_head { 0 } else { body.len() / 2 });
+        let steps = [Step::Send(body), Step::Wait(Duration::from_millis(5)), fault];
+        let mut broken = Self::whole(Bytes::new());
+        broken.steps = VecDeque::from(steps);
+        broken
     }
 
     /// Plans the next event once the steps of the last are done.
@@ -93,7 +111,7 @@ impl Paced {
 impl Script {
     /// Adds the steps of the next event. False if they are the last.
     fn next(&mut self, steps: &mut VecDeque<Step>) -> bool {
-        let Behaviour { reset, stall_after, error_after, token_ms, split, malformed, .. } = self.behaviour;
+        let Behaviour { reset, stall_after, error_after, token_ms, split, malformed, no_end, .. } = self.behaviour;
         if matches!(reset, Some(Reset::AfterChunks(after)) if after == self.chunks) {
             // What came before the break must have left.
             pause(steps, 5);
@@ -105,11 +123,11 @@ impl Script {
             return false;
         }
         if error_after == Some(self.chunks) {
-            send(steps, STREAM_ERROR.to_owned(), split);
+            send(steps, self.events.error.clone(), split);
             return false;
         }
         let Some(event) = self.events.content.next() else {
-            for event in std::mem::take(&mut self.events.end) {
+            for event in std::mem::take(&mut self.events.end).into_iter().filter(|_| !no_end) {
                 send(steps, event, split);
             }
             return false;
@@ -118,18 +136,13 @@ impl Script {
             pause(steps, token_ms);
         }
         self.chunks += 1;
-        send(steps, if malformed { MALFORMED.to_owned() } else { event }, split);
+        send(steps, if malformed { self.events.malformed.clone() } else { event }, split);
         true
     }
 }
 
-const MALFORMED: &str = "data: {\"choices\":[{\n\n";
-const STREAM_ERROR: &str =
-    "data: {\"error\":{\"message\":\"mock stream error\",\"type\":\"server_error\",\"code\":\"mock_error\"}}\n\n";
-
 /// Sends an event, cut into pieces of `split` bytes (0 leaves it whole).
-fn send(steps: &mut VecDeque<Step>, text: String, split: usize) {
-    let mut bytes = Bytes::from(text);
+fn send(steps: &mut VecDeque<Step>, mut bytes: Bytes, split: usize) {
     while split > 0 && bytes.len() > split {
         steps.push_back(Step::Send(bytes.split_to(split)));
         // The reader must see the pieces apart.

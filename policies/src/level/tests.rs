@@ -110,6 +110,18 @@ fn a_clock_that_goes_back_mints_nothing() {
     assert_eq!(level.view(&limit, NOON).remaining, -100);
 }
 
+#[test]
+fn a_clock_that_was_set_back_an_hour_does_not_stop_the_refill_for_an_hour() {
+    let limit = rate(60_000, 60_000);
+    let mut level = limit.new_level(NOON);
+    level.reserve(&limit, 60_000, NOON);
+    let before = NOON - 3_600_000;
+    assert_eq!(level.check(&limit, 1_000, before).unwrap_err().retry_after, Some(Duration::from_secs(1)));
+    level.reserve(&limit, 0, before);
+    assert_eq!(level.view(&limit, before).remaining, 0, "the step itself refills nothing");
+    assert_eq!(level.view(&limit, before + 1_000).remaining, 1_000);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Enter { ask: u64, used: u64 },

@@ -7,31 +7,53 @@ use super::stream::OpenAiStream;
 use super::wire::{self, Whole};
 use super::{errors, request};
 use crate::adapter::{
-    Adapter, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest, Usage,
+    Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
+    Usage,
 };
 use crate::call::Call;
+use crate::declare::Declaration;
 use crate::error::UpstreamError;
+use crate::hub;
 
-/// OpenAI-compatible providers.
-pub(crate) struct OpenAi;
+/// Where a compatible API is narrower than `OpenAI`'s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quirks {
+    /// The bound of the answer is `max_tokens`: `max_completion_tokens` is not known.
+    pub(crate) max_tokens: bool,
+    /// `stream_options` is known; where it is not, streams report usage unasked.
+    pub(crate) stream_options: bool,
+}
+
+/// `OpenAI`-compatible providers.
+pub(crate) struct OpenAi {
+    pub(crate) declared: &'static Declaration,
+    pub(crate) quirks: Quirks,
+}
+
+impl OpenAi {
+    /// A JSON request.
+    pub(crate) fn post(path: String, body: Bytes) -> UpstreamRequest {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        UpstreamRequest { method: Method::POST, path, headers, body }
+    }
+}
 
 impl Adapter for OpenAi {
-    fn name(&self) -> &'static str {
-        "openai"
+    fn declares(&self) -> &'static Declaration {
+        self.declared
     }
 
-    fn supports(&self, _call: &Call) -> Result<(), Unsupported> {
-        Ok(())
+    fn supports(&self, call: &Call, _target: &Target) -> Result<(), Unsupported> {
+        hub::check(self.declared, call).map(drop)
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let path = call.endpoint.path().trim_start_matches("/v1/").to_owned();
-        Ok(UpstreamRequest { method: Method::POST, path, headers, body: request::body(call, target) })
+        Ok(Self::post(path, request::body(call, target, self.quirks)))
     }
 
-    fn reply(&self, _head: &ResponseHead<'_>, body: Bytes, _call: &Call) -> Result<Reply, TranslateError> {
+    fn reply(&self, _head: &ResponseHead<'_>, body: Bytes, _exchange: &Exchange<'_>) -> Result<Reply, TranslateError> {
         let whole: Whole<'_> = match serde_json::from_slice(&body) {
             Ok(whole) => whole,
             Err(error) => {
@@ -46,8 +68,8 @@ impl Adapter for OpenAi {
         Ok(Reply { body, usage, text })
     }
 
-    fn stream(&self, call: &Call) -> Box<dyn StreamTranslator> {
-        Box::new(OpenAiStream::new(!call.include_usage))
+    fn stream(&self, _head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
+        Box::new(OpenAiStream::new(!exchange.call.include_usage))
     }
 
     fn error(&self, head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError {

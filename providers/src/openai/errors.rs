@@ -1,19 +1,15 @@
 //! Error statuses and bodies of OpenAI-compatible providers.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::StatusCode;
 use serde_json::Value;
 
 use crate::adapter::ResponseHead;
 use crate::error::{ErrorKind, UpstreamError};
-
-/// A body that is no error object is quoted up to this many characters.
-const QUOTED: usize = 300;
+use crate::fault::{self, retry_after};
 
 /// What an error response means.
-pub(super) fn of_response(head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError {
+pub(crate) fn of_response(head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError {
     let value: Option<Value> = serde_json::from_slice(body).ok();
     let object = value.as_ref().and_then(|value| value.get("error")).filter(|error| error.is_object());
     let mut error = match object.or(value.as_ref()) {
@@ -22,19 +18,12 @@ pub(super) fn of_response(head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError
     };
     error.retry_after = retry_after(head.headers);
     if matches!(error.kind, ErrorKind::Auth | ErrorKind::Permission) {
-        // The provider refused the gateway's credentials: not the client's fault, and its text
-        // may quote a part of the key.
-        error.status = StatusCode::BAD_GATEWAY;
-        error.message = format!("the provider refused the gateway's credentials (status {})", head.status.as_u16());
-        error.code = Some("upstream_auth".to_owned());
-        "server_error".clone_into(&mut error.err_type);
-        return error;
+        return UpstreamError { retry_after: error.retry_after, ..fault::refused(error.kind, head.status) };
     }
     if object.is_some() {
         error.body = Some(Bytes::copy_from_slice(body));
     } else if error.message.is_empty() {
-        let text: String = String::from_utf8_lossy(body).chars().take(QUOTED).collect();
-        error.message = format!("the provider answered {} with: {}", head.status.as_u16(), text.trim());
+        error.message = fault::quote(head.status, body);
     }
     if !error.status.is_client_error() && !error.status.is_server_error() {
         error.status = StatusCode::BAD_GATEWAY;
@@ -43,7 +32,7 @@ pub(super) fn of_response(head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError
 }
 
 /// What an error event in a stream means.
-pub(super) fn of_event(data: &[u8]) -> UpstreamError {
+pub(crate) fn of_event(data: &[u8]) -> UpstreamError {
     let value: Value = serde_json::from_slice(data).unwrap_or(Value::Null);
     let object = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
     let mut error = read(object, StatusCode::BAD_GATEWAY);
@@ -86,17 +75,7 @@ fn kind_of(status: StatusCode, code: Option<&str>, err_type: Option<&str>) -> Er
         (_, Some("overloaded_error")) => return ErrorKind::Overloaded,
         _ => {}
     }
-    match status.as_u16() {
-        401 => ErrorKind::Auth,
-        403 => ErrorKind::Permission,
-        404 => ErrorKind::NotFound,
-        408 | 504 => ErrorKind::Timeout,
-        429 => ErrorKind::RateLimit,
-        503 | 529 => ErrorKind::Overloaded,
-        400..=499 => ErrorKind::BadRequest,
-        500..=599 => ErrorKind::Server,
-        _ => ErrorKind::Malformed,
-    }
+    fault::kind_of(status)
 }
 
 fn type_of(status: StatusCode) -> &'static str {
@@ -110,15 +89,12 @@ fn type_of(status: StatusCode) -> &'static str {
     }
 }
 
-/// `retry-after-ms`, else `retry-after` in seconds. Dates are left to the client.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(header::RETRY_AFTER.as_str()))?;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+
     use super::*;
 
     fn error(status: u16, headers: &[(&'static str, &str)], body: &str) -> UpstreamError {

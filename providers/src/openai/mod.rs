@@ -1,10 +1,13 @@
-//! OpenAI, and every provider that speaks its API. The client's bytes go through as they are,
+//! `OpenAI`, and every provider that speaks its API. The client's bytes go through as they are,
 //! but for what must change; `usage.prompt_tokens` includes cached tokens.
 
 mod adapter;
-mod errors;
-mod request;
+mod azure;
+pub(crate) mod errors;
+pub(crate) mod kinds;
+pub(crate) mod request;
 mod stream;
 mod wire;
 
 pub(crate) use adapter::OpenAi;
+pub(crate) use azure::AZURE;

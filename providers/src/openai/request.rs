@@ -5,19 +5,30 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use super::adapter::Quirks;
 use crate::adapter::Target;
 use crate::call::{Call, Endpoint, Field};
 
 /// The body for a target. Everything but the edited values keeps its bytes; if nothing needs to
 /// change, it is the client's own buffer.
-pub(super) fn body(call: &Call, target: &Target) -> Bytes {
-    let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(2);
+pub(crate) fn body(call: &Call, target: &Target, quirks: Quirks) -> Bytes {
+    let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(3);
     if call.model != target.model {
         edits.push((call.model_span.clone(), Value::from(target.model.as_str()).to_string()));
     }
-    if call.stream && !call.include_usage && call.endpoint != Endpoint::Embeddings {
+    if !quirks.stream_options {
+        edits.extend(without_options(call));
+    } else if call.stream && !call.include_usage && call.endpoint != Endpoint::Embeddings {
         edits.push(ask_for_usage(call));
     }
+    if quirks.max_tokens {
+        edits.extend(old_bound(call));
+    }
+    splice(call, edits)
+}
+
+/// The client's body with some ranges replaced.
+pub(crate) fn splice(call: &Call, mut edits: Vec<(Range<usize>, String)>) -> Bytes {
     if edits.is_empty() {
         return call.body.clone();
     }
@@ -49,6 +60,36 @@ fn ask_for_usage(call: &Call) -> (Range<usize>, String) {
     (span, Value::Object(options).to_string())
 }
 
+/// The edit that renames `max_completion_tokens` to what came before it.
+fn old_bound(call: &Call) -> Option<(Range<usize>, String)> {
+    if call.span(Field::MaxTokens).is_some() {
+        return None;
+    }
+    key(call, Field::MaxCompletionTokens, "\"max_completion_tokens\"").map(|span| (span, "\"max_tokens\"".to_owned()))
+}
+
+/// The edit that turns `stream_options` into nothing: `null` under a name no API has would be an
+/// unknown field, so the whole member goes, with one comma.
+fn without_options(call: &Call) -> Option<(Range<usize>, String)> {
+    let value = call.span(Field::StreamOptions)?;
+    let name = key(call, Field::StreamOptions, "\"stream_options\"")?;
+    let after = call.body.get(value.end..)?;
+    let blank = after.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    if after.get(blank) == Some(&b',') {
+        return Some((name.start..value.end + blank + 1, String::new()));
+    }
+    // The last member: the comma before it goes. `model` stands somewhere before.
+    let comma = call.body.get(..name.start)?.iter().rposition(|byte| *byte == b',')?;
+    Some((comma..value.end, String::new()))
+}
+
+/// Where the name of a top-level field stands.
+fn key(call: &Call, field: Field, name: &str) -> Option<Range<usize>> {
+    let before = call.body.get(..call.span(field)?.start)?.trim_ascii_end();
+    let before = before.strip_suffix(b":")?.trim_ascii_end();
+    before.ends_with(name.as_bytes()).then(|| before.len() - name.len()..before.len())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -56,9 +97,34 @@ mod tests {
     use super::*;
 
     fn sent(text: &str, model: &str) -> String {
+        narrow(text, model, Quirks { max_tokens: false, stream_options: true })
+    }
+
+    fn narrow(text: &str, model: &str, quirks: Quirks) -> String {
         let call = Call::parse(Endpoint::ChatCompletions, Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        let body = body(&call, &Target { model: model.to_owned() });
+        let body = body(&call, &Target { model: model.to_owned(), ..Target::default() }, quirks);
         String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn narrower_apis_get_what_they_know() {
+        let old = |text| narrow(text, "m", Quirks { max_tokens: true, stream_options: false });
+        assert_eq!(
+            old(r#"{"model":"m","messages":[1],"max_completion_tokens" : 5}"#),
+            r#"{"model":"m","messages":[1],"max_tokens" : 5}"#
+        );
+        let both = r#"{"model":"m","messages":[1],"max_completion_tokens":5,"max_tokens":6}"#;
+        assert_eq!(old(both), both);
+        let plain = r#"{"model":"m","messages":[1],"stream":true}"#;
+        assert_eq!(old(plain), plain);
+        for text in [
+            r#"{"model":"m","messages":[1],"stream":true,"stream_options":{"include_usage":true}}"#,
+            r#"{"model":"m","messages":[1],"stream_options":{"a":[1,2]} ,"stream":true}"#,
+            r#"{"stream_options":null,"model":"m","messages":[1],"stream":true}"#,
+        ] {
+            let sent: Value = serde_json::from_str(&old(text)).unwrap();
+            assert_eq!(sent, serde_json::json!({"model":"m","messages":[1],"stream":true}), "{text}");
+        }
     }
 
     #[test]

@@ -37,9 +37,17 @@ impl OpenAiStream {
     fn block(&mut self, block: &Bytes, out: &mut StreamOut) -> Result<(), TranslateError> {
         let mut from = 0;
         for event in Events::new(block) {
-            if self.event(&event, out)? == Fate::Remove {
-                relay(block, from, event.start, out);
-                from = event.end;
+            match self.event(&event, out) {
+                Ok(Fate::Relay) => {}
+                Ok(Fate::Remove) => {
+                    relay(block, from, event.start, out);
+                    from = event.end;
+                }
+                Err(error) => {
+                    // What came before it is good, however the bytes were cut.
+                    relay(block, from, event.start, out);
+                    return Err(error);
+                }
             }
         }
         relay(block, from, block.len(), out);

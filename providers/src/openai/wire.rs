@@ -1,21 +1,19 @@
 //! The parts of OpenAI's JSON that the gateway reads, borrowed where possible.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::adapter::Usage;
-
-/// A string that borrows when it has no escapes, also inside an `Option`.
-#[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+use crate::text::Text;
 
 /// `usage` of any endpoint.
 #[derive(Clone, Copy, Deserialize)]
 pub(super) struct WireUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    /// `DeepSeek`'s name for cached tokens.
+    prompt_cache_hit_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
 }
@@ -23,6 +21,8 @@ pub(super) struct WireUsage {
 #[derive(Clone, Copy, Deserialize)]
 struct PromptDetails {
     cached_tokens: Option<u64>,
+    /// `OpenRouter`'s extension, and ours.
+    cache_write_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -31,16 +31,21 @@ struct CompletionDetails {
 }
 
 impl From<WireUsage> for Usage {
-    /// `prompt_tokens` counts cached tokens too, as `completion_tokens` does reasoning.
+    /// `prompt_tokens` counts cached tokens too. `completion_tokens` counts reasoning, except where
+    /// the total says that reasoning stands beside it (xAI).
     fn from(wire: WireUsage) -> Self {
-        let cached = wire.prompt_tokens_details.and_then(|details| details.cached_tokens);
-        let reasoning = wire.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+        let prompt = wire.prompt_tokens_details.as_ref();
+        let cached = prompt.and_then(|details| details.cached_tokens).or(wire.prompt_cache_hit_tokens);
+        let reasoning = wire.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0);
+        let (input, said) = (wire.prompt_tokens.unwrap_or(0), wire.completion_tokens.unwrap_or(0));
+        let beside = input.saturating_add(said).saturating_add(reasoning);
+        let apart = reasoning > 0 && wire.total_tokens == Some(beside);
         Self {
-            input: wire.prompt_tokens.unwrap_or(0),
+            input,
             cached_input: cached.unwrap_or(0),
-            cache_write: 0,
-            output: wire.completion_tokens.unwrap_or(0),
-            reasoning: reasoning.unwrap_or(0),
+            cache_write: prompt.and_then(|details| details.cache_write_tokens).unwrap_or(0),
+            output: if apart { said.saturating_add(reasoning) } else { said },
+            reasoning,
         }
     }
 }

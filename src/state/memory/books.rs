@@ -70,6 +70,7 @@ impl Books {
             return Decision::Granted(self.granted(ask, now));
         }
         if !self.waiters.contains_key(&ask.lease) {
+            self.configure(&ask.pool);
             if let Some(decision) = self.at_once(ask, wait, now) {
                 return decision;
             }

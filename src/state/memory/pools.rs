@@ -77,13 +77,18 @@ impl PoolState {
 }
 
 impl Books {
-    /// The pool of this name. A reload may have changed its capacity.
+    /// The pool of this name, with the capacity that it has.
     pub(super) fn pool(&mut self, pool: &Arc<Pool>) -> &mut PoolState {
-        let state = self.pools.entry(Arc::clone(&pool.name)).or_insert_with(|| PoolState::new(pool));
+        self.pools.entry(Arc::clone(&pool.name)).or_insert_with(|| PoolState::new(pool))
+    }
+
+    /// Takes note of a pool's capacity, which a reload may have changed. Not to be told by who has
+    /// waited: what that knows may be old.
+    pub(super) fn configure(&mut self, pool: &Arc<Pool>) {
+        let state = self.pool(pool);
         if !Arc::ptr_eq(&state.pool, pool) {
             state.pool = Arc::clone(pool);
         }
-        state
     }
 
     pub(super) fn enqueue(&mut self, ask: &Arc<Ask>, now: UnixMillis) {

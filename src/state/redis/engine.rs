@@ -30,9 +30,10 @@ const UNTIL: &str = "until";
 /// Settlements that wait for the store to come back.
 const MOST_UNSETTLED: usize = 100_000;
 /// A script that finds another epoch, or the clock another, is tried again; a reply that is late,
-/// too, and more often by those who have time.
+/// too, and by those who have time until the breaker opens or it seems that it should have.
 const TRIES: u32 = 2;
-const PATIENT: Duration = Duration::from_millis(100);
+const PATIENT_TRIES: u32 = 15;
+const PATIENT: Duration = Duration::from_millis(500);
 
 /// The shared store, as long as it answers.
 pub(in crate::state) struct Engine {
@@ -200,7 +201,7 @@ impl Engine {
 
     async fn try_enter(&self, ask: &Arc<Ask>, wait: Duration, json: &str) -> Result<Entry, String> {
         // A reply that is late once may be in time when asked for again: the question is idempotent.
-        let tries = if wait > PATIENT { TRIES + 2 } else { TRIES };
+        let tries = if wait > PATIENT { PATIENT_TRIES } else { TRIES };
         for left in (0..tries).rev() {
             let wait = millis(wait).to_string();
             let args = [UNTIL.to_owned(), wait, millis(self.lease).to_string(), json.to_owned()];

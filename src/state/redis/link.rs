@@ -17,12 +17,14 @@ use crate::telemetry::StoreMetrics;
 
 /// Calls under way at once. A burst waits here, where it costs nothing: in the server's queue it
 /// would miss its deadline and be taken for a fault. What makes room does not wait behind what
-/// needs it.
-const ASKING: usize = 24;
-const TELLING: usize = 16;
+/// needs it, and has the larger part, so that it never falls behind at a server that is full.
+const ASKING: usize = 16;
+const TELLING: usize = 24;
 /// So many calls in a row that miss their deadline open the breaker, if nothing was heard for as
-/// many deadlines: a server that is only busy is better than none.
+/// many deadlines and for this long: a server that is only busy is better than none, and TCP takes
+/// 200 ms (RFC 6298, as Linux has it) to send again what was lost on the way.
 const STRIKES: u32 = 3;
+const SILENCE: Duration = Duration::from_millis(250);
 
 /// Calls go through if a connection is there; who calls does not wait for one.
 pub(super) struct Link {
@@ -68,8 +70,9 @@ impl Link {
         self.current.load().is_some()
     }
 
-    /// Runs a script under the deadline, which begins when it is sent; `args` are made then. The error says why it could not be, or that the outcome is
-    /// not known; whether it ran is for the caller to make sure of.
+    /// Runs a script under the deadline, which begins when it is sent; `args` are made then. The error
+    /// says why it could not be, or that the outcome is not known; whether it ran is for the caller to
+    /// make sure of.
     pub(super) async fn call(&self, op: &Op, args: impl FnOnce() -> Vec<String>) -> Result<Value, String> {
         let line = if op.asks { &self.asking } else { &self.telling };
         if !self.is_up() {
@@ -95,7 +98,7 @@ impl Link {
                 let strikes = self.strikes.fetch_add(1, Ordering::Relaxed) + 1;
                 let silent =
                     self.begun.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)));
-                if strikes >= STRIKES && silent >= self.deadline * STRIKES {
+                if strikes >= STRIKES && silent >= SILENCE.max(self.deadline * STRIKES) {
                     self.lose(&connection, &error);
                 }
                 ("timeout", Err(error))
@@ -130,6 +133,11 @@ impl Link {
         let connection = self.current.load_full()?;
         let mut connection = Connection::clone(&connection);
         timeout(self.deadline, cmd.query_async(&mut connection)).await.ok()?.ok()
+    }
+
+    /// The connection in use.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.current.load().as_deref().cloned()
     }
 
     /// Puts a connection to use.

@@ -89,14 +89,27 @@ impl Engine {
             }
         }
         self.restore(&connection, "", Vec::new()).await?;
-        let granted = outage.granted();
-        if !granted.is_empty() {
-            let leases = granted.iter().map(|ask| [String::new(), ask_json(ask, &self.replica)]).collect();
-            outage.adopted(&self.restore(&connection, "", leases).await?);
-        }
+        self.adopt_from(&connection, outage).await?;
         self.link.up(connection);
         self.tell_unsettled().await?;
         self.tick(true).await
+    }
+
+    /// Tells the store of leases that were granted in place of it, if it can be told now.
+    pub(in crate::state) async fn hand_over(&self, outage: &impl Outage) {
+        if let Some(connection) = self.link.connection() {
+            // It is tried again.
+            drop(self.adopt_from(&connection, outage).await);
+        }
+    }
+
+    async fn adopt_from(&self, connection: &Connection, outage: &impl Outage) -> Result<(), String> {
+        let granted = outage.granted();
+        if !granted.is_empty() {
+            let leases = granted.iter().map(|ask| [String::new(), ask_json(ask, &self.replica)]).collect();
+            outage.adopted(&self.restore(connection, "", leases).await?);
+        }
+        Ok(())
     }
 
     /// The store has another epoch than `mine`: another replica restored it, or nobody has yet.

@@ -19,6 +19,8 @@ local DAY_MS = 86400000
 local EXACT = 9007199254740992
 -- Nobody knows when a slot frees.
 local SLOT_HINT = 1000
+-- A clock that goes back further than this was set, and is followed (policies/src/level.rs).
+local FOLLOW_BACK = 60000
 -- A claim outlives the moment at which its holder should fit by this much.
 local CLAIM_SLACK = 100
 
@@ -70,7 +72,7 @@ local function advance(b)
     if now > b.at then
       b.v = b.v + math.min((now - b.at) * c[3], 2 * EXACT)
       b.at = now
-    end
+    elseif b.at - now > FOLLOW_BACK then b.at = now end
     b.v = math.min(b.v, brim(c))
   elseif c[2] ~= CONCURRENT then
     local id = window_id(c[2], now)

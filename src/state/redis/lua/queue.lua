@@ -9,6 +9,8 @@ local SCALE = 1000
 local LOOKS, BACK, UNBLOCK = 64, 32, 4
 -- Who stands behind others for a bucket is looked at when they are gone; this is for safety.
 local PATIENCE = 30000
+-- src/pipeline/flight.rs holds no pool for longer.
+local LONGEST_HOLD = 600000
 -- Orders waiters of several pools for one bucket: rank before virtual finish.
 local RANK = 17592186044416
 
@@ -45,6 +47,8 @@ local function load_pool(name)
     local cfg = cjson.decode(p.cfg)
     p.n, p.s = cfg[1], cfg[2]
   end
+  -- Longer than any hold: the clock was set back.
+  if p.hold - now > LONGEST_HOLD then p.hold = now end
   p.had = p.waiting > 0
   pools[name] = p
   return p

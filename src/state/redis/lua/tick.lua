@@ -4,9 +4,17 @@
 
 if current() ~= ARGV[1] then return { 'epoch', now, {}, 0, 0, {}, epoch } end
 local lease_ms, count = tonumber(ARGV[2]), tonumber(ARGV[5])
+-- The longest that configs allow.
+local LONGEST_LEASE = 600000
 local ALIVE, again, expired = P .. 'alive', {}, 0
 redis.call('ZADD', ALIVE, text(now + tonumber(ARGV[4])), ARGV[3])
 redis.call('ZREMRANGEBYSCORE', ALIVE, '-inf', text(now))
+
+-- Nothing is alive or leased for so long: the clock was set back. What lives renews itself.
+redis.call('ZREMRANGEBYSCORE', ALIVE, '(' .. text(now + tonumber(ARGV[4])), '+inf')
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', EXPIRY, '(' .. text(now + LONGEST_LEASE), '+inf', 'LIMIT', 0, 200)) do
+  redis.call('ZADD', EXPIRY, text(now + lease_ms), id)
+end
 
 -- A lease of a replica that lives after all: it is opened again, whether it fits or not.
 local function reopen(id)

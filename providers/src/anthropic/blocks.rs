@@ -1,0 +1,114 @@
+//! Messages and their parts as Anthropic's content blocks.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::adapter::TranslateError;
+use crate::hub::{CacheMark, ChatRequest, Media, Message, Part, Role, arguments, legal, untranslatable};
+
+/// `cache_control`.
+pub(super) fn cache_control(mark: &CacheMark) -> Value {
+    match &mark.ttl {
+        Some(ttl) => json!({"type": "ephemeral", "ttl": ttl}),
+        None => json!({"type": "ephemeral"}),
+    }
+}
+
+/// The `system` blocks and the `messages`: roles alternate, so neighbours of one role are merged.
+pub(super) fn conversation(request: &ChatRequest<'_>) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
+    let mut system = Vec::new();
+    let mut turns: Vec<(Role, Vec<Value>)> = Vec::new();
+    // A conversation of system messages alone is none: its last one is asked.
+    let only_system = request.messages.iter().all(|message| message.role == Role::System);
+    let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
+    for (number, message) in request.messages.iter().enumerate() {
+        let role = if asked == Some(number) { Role::User } else { message.role };
+        let mut blocks = blocks(&message.parts, message)?;
+        if role == Role::System {
+            system.append(&mut blocks);
+            continue;
+        }
+        match turns.last_mut() {
+            _ if blocks.is_empty() => {}
+            Some((last, said)) if *last == role => said.append(&mut blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    trim_prefill(&mut turns);
+    let name = |role| if role == Role::Assistant { "assistant" } else { "user" };
+    let messages = turns.into_iter().map(|(role, content)| json!({"role": name(role), "content": content}));
+    Ok((system, messages.collect()))
+}
+
+/// An answer that the client has begun must not end in blanks.
+fn trim_prefill(turns: &mut [(Role, Vec<Value>)]) {
+    if let Some((Role::Assistant, blocks)) = turns.last_mut()
+        && let Some(Value::String(text)) = blocks.last_mut().and_then(|block| block.get_mut("text"))
+    {
+        text.truncate(text.trim_end().len());
+    }
+}
+
+fn blocks(parts: &[Part<'_>], message: &Message<'_>) -> Result<Vec<Value>, TranslateError> {
+    let mut blocks: Vec<Value> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match part {
+            Part::Cache(mark) => {
+                if let Some(block) = blocks.last_mut() {
+                    block["cache_control"] = cache_control(mark);
+                }
+            }
+            // The API takes no empty text, and no reasoning without its seal.
+            Part::Text(text) if text.trim().is_empty() => {}
+            Part::Thinking { signature, .. } if signature.is_empty() => {}
+            _ => blocks.push(block(part, message)?),
+        }
+    }
+    Ok(blocks)
+}
+
+fn block(part: &Part<'_>, message: &Message<'_>) -> Result<Value, TranslateError> {
+    Ok(match part {
+        Part::Text(text) => json!({"type": "text", "text": text}),
+        Part::Image { media, .. } => json!({"type": "image", "source": source(media, message)?}),
+        Part::File { media, name } => {
+            let mut document = json!({"type": "document", "source": source(media, message)?});
+            if let Some(name) = name {
+                document["title"] = name.as_ref().into();
+            }
+            document
+        }
+        Part::Thinking { text, signature } => json!({"type": "thinking", "thinking": text, "signature": signature}),
+        Part::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
+        Part::ToolCall { id, name, arguments: text, .. } => {
+            json!({"type": "tool_use", "id": legal(id), "name": name, "input": arguments(text, message)?})
+        }
+        Part::ToolResult(result) => {
+            let mut wire = json!({"type": "tool_result", "tool_use_id": legal(&result.id)});
+            let content = blocks(&result.parts, message)?;
+            if !content.is_empty() {
+                wire["content"] = content.into();
+            }
+            if result.failed {
+                wire["is_error"] = true.into();
+            }
+            wire
+        }
+        Part::Audio(_) | Part::Cache(_) => return Err(untranslatable(message, "sound").into()),
+    })
+}
+
+fn source(media: &Media<'_>, message: &Message<'_>) -> Result<Value, TranslateError> {
+    Ok(match media {
+        Media::Url(url) if url.starts_with("https:") => json!({"type": "url", "url": url}),
+        Media::Url(_) => return Err(untranslatable(message, "URLs but https").into()),
+        Media::Data(blob) if blob.media_type == "text/plain" => {
+            let text = STANDARD.decode(blob.data.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = text.ok_or_else(|| untranslatable(message, "text that is not UTF-8 in base64"))?;
+            json!({"type": "text", "media_type": "text/plain", "data": text})
+        }
+        Media::Data(blob) => json!({"type": "base64", "media_type": blob.media_type, "data": blob.data}),
+        Media::Id(_) => return Err(untranslatable(message, "files by id").into()),
+    })
+}

@@ -1,0 +1,81 @@
+//! Tools, the choice among them, and JSON answers where they are made by a tool.
+
+use serde_json::{Map, Value, json};
+
+use super::blocks::cache_control;
+use super::generation::Generation;
+use crate::adapter::TranslateError;
+use crate::hub::{ChatRequest, JSON_TOOL, ToolChoice, by_tool, called, json_tool, parsed};
+
+/// Writes `tools` and `tool_choice`.
+pub(super) fn write(
+    request: &ChatRequest<'_>,
+    generation: Generation,
+    body: &mut Map<String, Value>,
+) -> Result<(), TranslateError> {
+    let mut tools = Vec::with_capacity(request.tools.len());
+    for (index, tool) in request.tools.iter().enumerate() {
+        let schema = match tool.parameters {
+            Some(raw) => parsed(raw, &format!("tools[{index}].function.parameters"))?,
+            None => json!({"type": "object", "properties": {}}),
+        };
+        let mut wire = json!({"name": tool.name, "input_schema": schema});
+        if let Some(description) = &tool.description {
+            wire["description"] = description.as_ref().into();
+        }
+        if tool.strict == Some(true) && generation.schemas() {
+            wire["strict"] = true.into();
+        }
+        if let Some(mark) = &tool.cache {
+            wire["cache_control"] = cache_control(mark);
+        }
+        tools.push(wire);
+    }
+    let by_tool = by_tool(&request.format, generation.schemas());
+    let mut choice = choice(request);
+    if by_tool {
+        let (description, schema) = json_tool(&request.format)?;
+        tools.push(json!({"name": JSON_TOOL, "description": description, "input_schema": schema}));
+        choice = if request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None) {
+            Some(json!({"type": "tool", "name": JSON_TOOL}))
+        } else {
+            // The model calls the client's tools or answers, but does not chat.
+            choice.filter(|choice| choice["type"] == "tool").or(Some(json!({"type": "any"})))
+        };
+    }
+    if tools.is_empty() {
+        // Without definitions the API takes no conversation in which tools were called.
+        tools = earlier(request);
+        choice = (!tools.is_empty()).then(|| json!({"type": "none"}));
+    }
+    if !tools.is_empty() {
+        body.insert("tools".to_owned(), tools.into());
+    }
+    if let Some(choice) = choice {
+        body.insert("tool_choice".to_owned(), choice);
+    }
+    Ok(())
+}
+
+fn choice(request: &ChatRequest<'_>) -> Option<Value> {
+    if request.tools.is_empty() {
+        return None;
+    }
+    let single = request.parallel_tools == Some(false);
+    let mut choice = match &request.tool_choice {
+        None if !single => return None,
+        None | Some(ToolChoice::Auto) => json!({"type": "auto"}),
+        Some(ToolChoice::None) => return Some(json!({"type": "none"})),
+        Some(ToolChoice::Required) => json!({"type": "any"}),
+        Some(ToolChoice::Named(name)) => json!({"type": "tool", "name": name}),
+    };
+    if single {
+        choice["disable_parallel_tool_use"] = true.into();
+    }
+    Some(choice)
+}
+
+/// The tools that the conversation has called, as far as they can be told.
+fn earlier(request: &ChatRequest<'_>) -> Vec<Value> {
+    called(request).into_iter().map(|name| json!({"name": name, "input_schema": {"type": "object"}})).collect()
+}

@@ -1,0 +1,155 @@
+//! Messages and their parts as Converse's content blocks.
+
+use serde_json::{Value, json};
+
+use crate::adapter::TranslateError;
+use crate::hub::{
+    Blob, CacheMark, ChatRequest, Media, Message, Part, Role, ToolResult, arguments, legal, untranslatable,
+};
+
+/// A mark up to which the prompt is cached.
+pub(super) fn cache_point(mark: &CacheMark) -> Value {
+    match &mark.ttl {
+        Some(ttl) => json!({"cachePoint": {"type": "default", "ttl": ttl}}),
+        None => json!({"cachePoint": {"type": "default"}}),
+    }
+}
+
+/// What is known while a conversation is written.
+struct Writer {
+    /// Documents so far.
+    documents: u32,
+    /// The model seals its reasoning, and knows its seals.
+    seals: bool,
+}
+
+/// The `system` blocks and the `messages`: roles alternate, so neighbours of one role are merged.
+pub(super) fn conversation(request: &ChatRequest<'_>, seals: bool) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
+    let mut system = Vec::new();
+    let mut turns: Vec<(Role, Vec<Value>)> = Vec::new();
+    // A conversation of system messages alone is none: its last one is asked.
+    let only_system = request.messages.iter().all(|message| message.role == Role::System);
+    let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
+    let mut writer = Writer { documents: 0, seals };
+    for (number, message) in request.messages.iter().enumerate() {
+        let role = if asked == Some(number) { Role::User } else { message.role };
+        let mut blocks = blocks(&message.parts, message, &mut writer)?;
+        if role == Role::System {
+            system.append(&mut blocks);
+            continue;
+        }
+        match turns.last_mut() {
+            _ if blocks.is_empty() => {}
+            Some((last, said)) if *last == role => said.append(&mut blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    trim_prefill(&mut turns);
+    let name = |role| if role == Role::Assistant { "assistant" } else { "user" };
+    let messages = turns.into_iter().map(|(role, content)| json!({"role": name(role), "content": content}));
+    Ok((system, messages.collect()))
+}
+
+/// An answer that the client has begun must not end in blanks.
+fn trim_prefill(turns: &mut [(Role, Vec<Value>)]) {
+    if let Some((Role::Assistant, blocks)) = turns.last_mut()
+        && let Some(Value::String(text)) = blocks.last_mut().and_then(|block| block.get_mut("text"))
+    {
+        text.truncate(text.trim_end().len());
+    }
+}
+
+fn blocks(parts: &[Part<'_>], message: &Message<'_>, writer: &mut Writer) -> Result<Vec<Value>, TranslateError> {
+    let mut blocks = Vec::with_capacity(parts.len());
+    for part in parts {
+        match part {
+            // The API takes no empty text, and no reasoning without its seal.
+            Part::Text(text) if text.trim().is_empty() => {}
+            Part::Thinking { signature, .. } if signature.is_empty() || !writer.seals => {}
+            Part::Redacted(_) if !writer.seals => {}
+            Part::Cache(_) if blocks.is_empty() => {}
+            _ => blocks.push(block(part, message, writer)?),
+        }
+    }
+    Ok(blocks)
+}
+
+fn block(part: &Part<'_>, message: &Message<'_>, writer: &mut Writer) -> Result<Value, TranslateError> {
+    Ok(match part {
+        Part::Text(text) => json!({"text": text}),
+        Part::Image { media, .. } => json!({"image": image(media, message)?}),
+        Part::File { media: Media::Data(blob), name } => {
+            writer.documents += 1;
+            let source = json!({"bytes": blob.data});
+            let name = legal_name(name.as_deref(), writer.documents);
+            json!({"document": {"format": document_format(blob, message)?, "name": name, "source": source}})
+        }
+        Part::Thinking { text, signature } => {
+            json!({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
+        }
+        Part::Redacted(data) => json!({"reasoningContent": {"redactedContent": data}}),
+        Part::ToolCall { id, name, arguments: text, .. } => {
+            json!({"toolUse": {"toolUseId": legal(id), "name": name, "input": arguments(text, message)?}})
+        }
+        Part::ToolResult(result) => json!({"toolResult": tool_result(result, message, writer)?}),
+        Part::Cache(mark) => cache_point(mark),
+        Part::File { .. } => return Err(untranslatable(message, "files but as data").into()),
+        Part::Audio(_) => return Err(untranslatable(message, "sound").into()),
+    })
+}
+
+fn tool_result(result: &ToolResult<'_>, message: &Message<'_>, writer: &mut Writer) -> Result<Value, TranslateError> {
+    let parts: Vec<Part<'_>> = result.parts.iter().filter(|part| !matches!(part, Part::Cache(_))).cloned().collect();
+    let mut content = blocks(&parts, message, writer)?;
+    if content.is_empty() {
+        content.push(json!({"text": "(empty)"}));
+    }
+    let mut wire = json!({"toolUseId": legal(&result.id), "content": content});
+    if result.failed {
+        wire["status"] = "error".into();
+    }
+    Ok(wire)
+}
+
+fn image(media: &Media<'_>, message: &Message<'_>) -> Result<Value, TranslateError> {
+    let (format, source) = match media {
+        Media::Data(blob) => (blob.media_type.strip_prefix("image/"), json!({"bytes": blob.data})),
+        Media::Url(url) if url.starts_with("s3://") => {
+            (url.rsplit_once('.').map(|(_, extension)| extension), json!({"s3Location": {"uri": url}}))
+        }
+        _ => {
+            let what = "images by URL but s3, and the gateway fetches none: send the image as a `data:` URL";
+            return Err(untranslatable(message, what).into());
+        }
+    };
+    let format = match format {
+        Some("jpg" | "jpeg") => "jpeg",
+        Some("png") => "png",
+        Some("gif") => "gif",
+        Some("webp") => "webp",
+        _ => return Err(untranslatable(message, "images but png, jpeg, gif and webp").into()),
+    };
+    Ok(json!({"format": format, "source": source}))
+}
+
+fn document_format(blob: &Blob<'_>, message: &Message<'_>) -> Result<&'static str, TranslateError> {
+    Ok(match blob.media_type.as_ref() {
+        "application/pdf" => "pdf",
+        "text/csv" => "csv",
+        "application/msword" => "doc",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
+        "application/vnd.ms-excel" => "xls",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
+        "text/html" => "html",
+        "text/plain" => "txt",
+        "text/markdown" => "md",
+        other => return Err(untranslatable(message, &format!("files of type {other}")).into()),
+    })
+}
+
+/// Names are of letters, digits, single blanks and a few signs, and must differ.
+fn legal_name(name: Option<&str>, number: u32) -> String {
+    let name = name.map_or("document", |name| name.rsplit_once('.').map_or(name, |(stem, _)| stem));
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(150).collect();
+    format!("{plain}-{number}")
+}

@@ -1,0 +1,11 @@
+//! What a client's API looks like from the hub: one encoder per API, each a stream and a whole
+//! answer. A provider that speaks the client's API is not translated at all.
+
+mod chat;
+mod chat_stream;
+mod kind;
+mod seam;
+
+pub use kind::Dialect;
+pub use seam::Encoder;
+pub(crate) use seam::{encoder, reply, stream};

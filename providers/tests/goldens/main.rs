@@ -1,0 +1,10 @@
+//! Every case through every adapter, compared with what was found right before. One file format:
+//! the input, a line of dashes, the expected output. `UPDATE_GOLDENS=1` writes what comes out.
+
+mod answers;
+mod aws;
+mod docs;
+mod files;
+mod merge;
+mod requests;
+mod splits;

@@ -1,0 +1,138 @@
+//! One request from its head to its answer, whichever door it came through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use sluice_providers::Endpoint;
+
+use super::queued::{Coming, Queued};
+use super::reply::Reply;
+use super::route::{Route, catalog};
+use crate::budget::Held;
+use crate::config::{Config, Limits};
+use crate::drive::{self, Answer};
+use crate::error::Error;
+use crate::pipeline::{Gateway, Recorder, RequestHead, Waiting, identify};
+
+/// The head of a request.
+pub struct Head {
+    /// Its method.
+    pub method: Method,
+    /// Its path without the query.
+    pub path: String,
+    /// Its headers, without pseudo headers.
+    pub headers: HeaderMap,
+}
+
+/// Reads a request body whole. It is only asked once the key is known: strangers do not get to fill the buffers.
+pub trait Reader: Send + 'static {
+    /// Reads to the end, under `limits` and the budget behind `held`. Dropping the future stops reading.
+    fn read(self, limits: &Limits, held: &mut Held) -> impl Future<Output = Result<Bytes, Error>> + Send;
+}
+
+/// A request whose head has been judged.
+pub enum Begun {
+    /// It needed no body and no provider.
+    Answered(Reply),
+    /// A model is called.
+    Called(Call),
+}
+
+/// A call on its way. Dropping it is the client leaving.
+pub struct Call {
+    /// Boxed, so that an answer that is long in coming can go on as the body of the response.
+    coming: Option<Coming>,
+    waiting: Arc<Waiting>,
+    comments: Duration,
+    request_id: Arc<str>,
+}
+
+impl Call {
+    /// The answer, or, for a stream that waits long in the queue, one that begins with comments. To be awaited to
+    /// its end once.
+    pub async fn reply(&mut self) -> Reply {
+        let Some(coming) = &mut self.coming else {
+            return Reply::error(&Error::internal("the answer has been taken already"), &self.request_id);
+        };
+        let outcome = tokio::select! {
+            outcome = coming => Some(outcome),
+            () = self.waiting.long() => None,
+        };
+        match (outcome, self.coming.take()) {
+            (None, Some(coming)) => {
+                let queued = Queued::new(coming, Arc::clone(&self.waiting), self.comments);
+                Reply::queued(queued, &self.request_id)
+            }
+            (Some(outcome), _) => Reply::of(outcome, &self.request_id),
+            (None, None) => Reply::error(&Error::internal("the answer is lost"), &self.request_id),
+        }
+    }
+
+    /// Resolves when the call is let in and a provider is about to be dialled, or when its answer has come before
+    /// that. From here on a repetition of the request would be a second call.
+    pub async fn admitted(&mut self) -> Option<Reply> {
+        let waiting = Arc::clone(&self.waiting);
+        tokio::select! {
+            biased;
+            reply = self.reply() => Some(reply),
+            () = waiting.admitted() => None,
+        }
+    }
+}
+
+/// Begins a request. Never fails: an error is an answer too.
+pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Begun {
+    let route = Route::of(&head.method, &head.path);
+    let mut recorder = Recorder::start(gateway, route.name(), &head.headers);
+    let request_id = Arc::clone(recorder.request_id());
+    let config = gateway.live.snapshot();
+    let Route::Call(endpoint) = route else {
+        let result = catalog(&config, &route, &head.method, &head.path, &head.headers);
+        return Begun::Answered(match result {
+            Ok(body) => {
+                recorder.succeed(StatusCode::OK);
+                Reply::json(StatusCode::OK, body, &request_id)
+            }
+            Err(error) => {
+                recorder.fail(&error);
+                Reply::error(&error, &request_id)
+            }
+        });
+    };
+    let (waiting, comments) = (Arc::new(Waiting::default()), config.limits.queue_comments);
+    let asked = Asked { endpoint, headers: head.headers, body, waiting: Arc::clone(&waiting) };
+    let coming: Coming = Box::pin(call(Arc::clone(gateway), config, asked, recorder));
+    Begun::Called(Call { coming: Some(coming), waiting, comments, request_id })
+}
+
+/// A call whose body has not been read.
+struct Asked<R> {
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    body: R,
+    waiting: Arc<Waiting>,
+}
+
+async fn call<R: Reader>(
+    gateway: Arc<Gateway>,
+    config: Arc<Config>,
+    asked: Asked<R>,
+    mut recorder: Recorder,
+) -> Result<Answer, Error> {
+    let Asked { endpoint, headers, body, waiting } = asked;
+    let key = match identify::key(&headers, &config) {
+        Ok(key) => Arc::clone(key),
+        Err(error) => return Err(recorder.refuse(error)),
+    };
+    let mut held = gateway.budget.hold();
+    let body = match body.read(&config.limits, &mut held).await {
+        Ok(body) => body,
+        Err(error) => return Err(recorder.refuse(error)),
+    };
+    let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
+    let flight = gateway.open(config, head, body, held, recorder).await?;
+    waiting.let_in();
+    drive::run(&gateway, flight).await
+}
