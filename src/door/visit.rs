@@ -12,9 +12,9 @@ use super::reply::Reply;
 use super::route::{Route, catalog};
 use crate::budget::Held;
 use crate::config::{Config, Limits};
-use crate::drive::{self, Answer};
+use crate::drive::{self, Answer, Payload};
 use crate::error::Error;
-use crate::pipeline::{Gateway, Recorder, RequestHead, Waiting, identify};
+use crate::pipeline::{Gateway, Opening, Recorder, Replay, RequestHead, Waiting, identify};
 
 /// The head of a request.
 pub struct Head {
@@ -132,7 +132,13 @@ async fn call<R: Reader>(
         Err(error) => return Err(recorder.refuse(error)),
     };
     let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
-    let flight = gateway.open(config, head, body, held, recorder).await?;
-    waiting.let_in();
-    drive::run(&gateway, flight).await
+    match gateway.open(config, head, body, held, recorder).await? {
+        Opening::Flight(flight) => {
+            waiting.let_in();
+            drive::run(&gateway, *flight).await
+        }
+        Opening::Replay(Replay { headers, body }) => {
+            Ok(Answer { status: StatusCode::OK, headers, payload: Payload::Whole(body) })
+        }
+    }
 }
