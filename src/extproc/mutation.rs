@@ -13,6 +13,7 @@ use sluice_providers::UpstreamRequest;
 use super::head;
 use super::pass::piece;
 use crate::config::TargetRoute;
+use crate::error::Error;
 use crate::pipeline::Tally;
 use crate::upstream::Upstreams;
 
@@ -39,17 +40,19 @@ pub(super) fn foreign<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// The headers of a provider's request: its path, its credentials, its format.
-pub(super) fn signed(target: &TargetRoute, request: &UpstreamRequest) -> Vec<pb::HeaderValueOption> {
-    let mut headers = request.headers.clone();
-    headers.extend(Upstreams::credentials(&target.provider));
-    let mut set = head::set(&headers);
+pub(super) async fn signed(
+    upstreams: &Upstreams,
+    target: &TargetRoute,
+    request: &UpstreamRequest,
+) -> Result<Vec<pb::HeaderValueOption>, Error> {
+    let mut set = head::set(&upstreams.headers(&target.provider, request).await?);
     let base: Option<Uri> = target.provider.base_url.parse().ok();
     let base = base.as_ref().map_or("", |uri| uri.path().trim_end_matches('/'));
     set.push(head::overwrite(":path", format!("{base}/{}", request.path)));
     set.push(head::overwrite("content-length", request.body.len().to_string()));
     set.push(head::overwrite(PROVIDER, target.provider.name.to_string()));
     set.push(head::overwrite(TARGET, target.label.to_string()));
-    set
+    Ok(set)
 }
 
 /// What the client gets of an answer's headers is `wanted`; whatever else `came` is taken out.

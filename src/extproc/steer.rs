@@ -154,7 +154,10 @@ impl Steer {
                     headers.set_headers.push(head::overwrite("content-length", body.len().to_string()));
                     body
                 } else {
-                    Self::for_provider(&target, request, &mut headers)
+                    match for_provider(&self.gateway, &target, request, &mut headers).await {
+                        Ok(body) => body,
+                        Err(error) => return self.at_once(Reply::error(&error, &request_id), in_pieces),
+                    }
                 };
                 let model = steered.tally().model.map_or_else(String::new, |model| model.to_string());
                 headers.set_headers.push(head::overwrite(MODEL, model));
@@ -163,17 +166,6 @@ impl Steer {
             }
             Err(error) => self.at_once(Reply::error(&error, &request_id), in_pieces),
         }
-    }
-
-    fn for_provider(target: &TargetRoute, request: UpstreamRequest, headers: &mut pb::HeaderMutation) -> Bytes {
-        headers.set_headers.extend(mutation::signed(target, &request));
-        // What is set anew must not be taken out.
-        let set = |name: &String| {
-            headers.set_headers.iter().any(|option| option.header.as_ref().is_some_and(|header| header.key == *name))
-        };
-        let removed = headers.remove_headers.iter().filter(|name| !set(name)).cloned().collect();
-        headers.remove_headers = removed;
-        request.body
     }
 
     /// The request as it goes on.
@@ -298,4 +290,21 @@ impl Steer {
 
 fn broken(error: Error) -> Status {
     Status::internal(error.message)
+}
+
+/// Puts the provider's headers in place of the client's, and returns its body.
+async fn for_provider(
+    gateway: &Gateway,
+    target: &TargetRoute,
+    request: UpstreamRequest,
+    headers: &mut pb::HeaderMutation,
+) -> Result<Bytes, Error> {
+    headers.set_headers.extend(mutation::signed(&gateway.upstreams, target, &request).await?);
+    // What is set anew must not be taken out.
+    let set = |name: &String| {
+        headers.set_headers.iter().any(|option| option.header.as_ref().is_some_and(|header| header.key == *name))
+    };
+    let removed = headers.remove_headers.iter().filter(|name| !set(name)).cloned().collect();
+    headers.remove_headers = removed;
+    Ok(request.body)
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Response, header};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, header};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
@@ -59,9 +60,7 @@ impl Upstreams {
         for left in (0..auth.tries()).rev() {
             let next = if left == 0 { request.take() } else { request.clone() };
             let Some(UpstreamRequest { method, headers, body, .. }) = next else { break };
-            let mut builder = client.request(method, &url).headers(headers).body(body);
-            builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-            let mut wire = builder.build().map_err(|error| explain(provider, connect, &error))?;
+            let mut wire = wire(&client, provider, connect, (method, &url), (headers, body))?;
             let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
             let response = client.execute(wire).await.map_err(|error| explain(provider, connect, &error))?;
             let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
@@ -72,18 +71,16 @@ impl Upstreams {
         Err(no_credentials(provider, "there is no usable key"))
     }
 
-    /// The headers a provider gets beside the request's own, its key among them: for a request that somebody else sends.
-    pub fn credentials(provider: &Provider) -> HeaderMap {
-        let mut headers = provider.headers.clone();
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let bearer =
-            provider.api_key.as_ref().map(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())));
-        // The config has been checked for keys that no header can carry.
-        if let Some(Ok(mut bearer)) = bearer {
-            bearer.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, bearer);
-        }
-        headers
+    /// All headers of a request that somebody else sends, credentials among them. Waits only for a
+    /// first token.
+    pub async fn headers(&self, provider: &Provider, request: &UpstreamRequest) -> Result<HeaderMap, Error> {
+        let connect = provider.timeouts.connect;
+        let (client, auth) = (self.pool(provider, connect)?, self.keychain.of(provider)?);
+        let UpstreamRequest { method, path, headers, body } = request.clone();
+        let mut wire =
+            wire(&client, provider, connect, (method, &format!("{}/{path}", provider.base_url)), (headers, body))?;
+        auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
+        Ok(std::mem::take(wire.headers_mut()))
     }
 
     /// What asks a provider, over its own pool, whether it is there.
@@ -156,6 +153,19 @@ fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
         (true, false) => builder.http2_prior_knowledge(),
     };
     builder.build()
+}
+
+/// A request without credentials.
+fn wire(
+    client: &reqwest::Client,
+    provider: &Provider,
+    connect: Duration,
+    (method, url): (Method, &str),
+    (headers, body): (HeaderMap, Bytes),
+) -> Result<reqwest::Request, Error> {
+    let builder = client.request(method, url).headers(headers).body(body);
+    let builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+    builder.build().map_err(|error| explain(provider, connect, &error))
 }
 
 fn no_credentials(provider: &Provider, why: &str) -> Error {

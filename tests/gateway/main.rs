@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod behind_envoy;
 #[cfg(test)]
+mod cache;
+#[cfg(test)]
 mod client_gone;
 #[cfg(test)]
 mod common;
@@ -41,9 +43,9 @@ mod reload;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
-mod tokens_doc;
-#[cfg(test)]
 mod steer;
+#[cfg(test)]
+mod tokens_doc;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
