@@ -179,7 +179,13 @@ async fn a_target_that_fails_after_its_first_content_ends_in_an_error_event() {
         let last = all.last().unwrap();
         assert_eq!(last["error"]["code"], row.why[0], "{}: {text}", row.name);
         assert!(last["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
-        assert_eq!(spent(&gate).await, 9 + 3, "{}: the prompt and the tokens so far", row.name);
+        let said = all
+            .iter()
+            .filter(|event| event["choices"][0]["delta"]["content"].as_str().is_some_and(|word| !word.is_empty()));
+        // A reset may overtake the last chunk before it.
+        let said = i64::try_from(said.count()).unwrap();
+        assert!((1..=3).contains(&said), "{}: {text}", row.name);
+        assert_eq!(spent(&gate).await, 9 + said, "{}: the prompt and the tokens so far", row.name);
         assert_eq!(faults_of(&gate, "bad/gpt-4o").await, 1, "{}: the breaker is told", row.name);
         assert!(gate.mock.requests().is_empty(), "{}: it was committed", row.name);
     }
