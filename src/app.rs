@@ -17,7 +17,7 @@ use crate::pipeline::{Gateway, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
-use crate::upstream::Upstreams;
+use crate::upstream::{self, Targets, Upstreams};
 use crate::{door, extproc};
 
 /// Counted messages remembered, so that a long conversation costs only its new turn.
@@ -75,6 +75,10 @@ impl App {
         gateway.tasks.spawn(operators.run(private, end.clone()));
         let (store, working) = (Arc::clone(&gateway.store), end.clone());
         gateway.tasks.spawn(async move { store.run(working).await });
+        let (checked, end_checks) = (Arc::clone(&gateway), end.clone());
+        gateway.tasks.spawn(async move {
+            upstream::check(&checked.live, &checked.targets, &checked.upstreams, end_checks).await;
+        });
         readiness.set(true);
         Ok(Self { gateway, readiness, stop, end, listen, admin, ext_proc, serving, processing })
     }
@@ -138,6 +142,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
     );
     let store = store(&config, &metrics)?;
     let access = AccessLog::stdout(metrics.clone())?;
+    let targets = Targets::new(metrics.routes().clone());
     let sinks = Arc::new(Sinks::new(metrics, access, tracing));
     let counter = Arc::new(Counter::new(MEMO_ENTRIES));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -146,6 +151,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         store,
         counter,
         upstreams: Upstreams::default(),
+        targets,
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),
@@ -176,6 +182,7 @@ fn watch(gateway: &Arc<Gateway>, path: PathBuf, stop: CancellationToken) {
             let Some(gateway) = gateway_ref.upgrade().filter(|_| changed.is_ok()) else { return };
             let config = gateway.live.snapshot();
             gateway.upstreams.retain(&config);
+            gateway.targets.reloaded(&config);
             gateway.sinks.reloaded(&gateway.live.status());
         }
     });

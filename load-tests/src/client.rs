@@ -40,6 +40,18 @@ pub(crate) struct Reply {
     pub(crate) tokens: u64,
 }
 
+/// What became of a request.
+pub(crate) struct Traced {
+    pub(crate) status: StatusCode,
+    pub(crate) attempts: u32,
+    pub(crate) target: String,
+    /// Until the first content of a stream, or all of an answer.
+    pub(crate) took: Duration,
+    /// Whether it was answered to its end.
+    pub(crate) whole: bool,
+    pub(crate) body: Vec<u8>,
+}
+
 impl Client {
     /// Calls as the client of this name, over as many connections as there are requests at once.
     pub(crate) fn new(addr: SocketAddr, name: &str) -> Result<Self, Failure> {
@@ -105,6 +117,35 @@ impl Client {
             serde_json::from_slice::<Value>(&text).ok().and_then(|body| body["usage"]["total_tokens"].as_u64());
         let queued = Duration::try_from_secs_f64(queued.unwrap_or(0.0_f64) / 1000.0)?;
         Ok(Reply { status, queued, tokens: tokens.unwrap_or(0) })
+    }
+
+    /// Sends and notes who answered, after how many attempts, and when the answer was there: the
+    /// first content of a stream, or all of it.
+    pub(crate) async fn traced(&self, body: Bytes) -> Result<Traced, Failure> {
+        let begin = Instant::now();
+        let response = self.post(body).await?;
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut traced = Traced {
+            status: response.status(),
+            attempts: text("x-sluice-attempts").parse().unwrap_or(1),
+            target: text("x-sluice-target").to_owned(),
+            took: Duration::ZERO,
+            whole: false,
+            body: Vec::new(),
+        };
+        let streams =
+            response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
+        let (mut reply, mut events) = (response.into_body(), Events::default());
+        while let Some(frame) = reply.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                events.take(&data, Instant::now());
+                traced.body.extend_from_slice(&data);
+            }
+        }
+        let there = events.arrived.first().copied().filter(|_| streams).unwrap_or_else(Instant::now);
+        traced.took = there.saturating_duration_since(begin);
+        traced.whole = traced.status == StatusCode::OK && (events.done || !streams);
+        Ok(traced)
     }
 
     /// Sends and notes when each content chunk came. Fails unless the stream ends with `[DONE]`.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Empty, Full};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
@@ -34,6 +34,15 @@ impl Page {
             }
         }
         Ok((response.status(), body))
+    }
+
+    /// Posts JSON to it; errors unless it answers 200.
+    pub(crate) async fn post(&self, body: &Value) -> Result<(), Failure> {
+        let http: legacy::Client<HttpConnector, Full<Bytes>> =
+            legacy::Client::builder(TokioExecutor::new()).build_http();
+        let request = Request::post(self.uri.clone()).body(Full::new(Bytes::from(body.to_string())))?;
+        let status = http.request(request).await?.status();
+        if status == StatusCode::OK { Ok(()) } else { Err(format!("{}: status {status}", self.uri).into()) }
     }
 
     /// Whether it answers 200 at the moment.

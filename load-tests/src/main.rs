@@ -1,19 +1,23 @@
 //! Measures the gateway under load, side by side with its provider alone.
 
+mod balance;
 mod client;
 mod crowd;
 mod drain;
+mod failover;
 mod fetch;
 mod fleet;
 mod generate;
 mod measure;
 mod overhead;
 mod policy;
+mod prefix;
 mod priority;
 mod process;
 mod quota;
 mod redis;
 mod report;
+mod rig;
 mod store;
 mod usage;
 
@@ -47,6 +51,12 @@ enum Command {
     Drain(drain::Options),
     /// What sharing limits through Redis adds to keeping them in memory.
     Store(store::Options),
+    /// What clients see when a target fails, is killed or falls silent, and when it is back.
+    Failover(failover::Options),
+    /// How much of long conversations is found in the engines' caches, by the way targets are picked.
+    Prefix(prefix::Options),
+    /// Balancing over simulated engines, one of them slow, against an oracle.
+    Balance(balance::Options),
     /// The provider; the measurements start it as a process of its own.
     #[command(hide = true)]
     Mock,
@@ -66,6 +76,9 @@ async fn main() -> ExitCode {
         Command::Priority(options) => priority::run(&options).await,
         Command::Drain(options) => drain::run(&options).await,
         Command::Store(options) => store::run(&options).await,
+        Command::Failover(options) => failover::run(&options).await,
+        Command::Prefix(options) => prefix::run(&options).await,
+        Command::Balance(options) => balance::run(&options),
         Command::Mock => mock().await,
     };
     let Err(error) = done else { return ExitCode::SUCCESS };

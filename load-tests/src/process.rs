@@ -98,9 +98,14 @@ impl Drop for Server {
 
 /// The provider: this program again.
 pub(crate) fn mock(folder: &Path) -> Result<Server, Failure> {
+    mock_named("direct", folder)
+}
+
+/// One of several providers.
+pub(crate) fn mock_named(name: &str, folder: &Path) -> Result<Server, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("mock").stdout(Stdio::piped());
-    let mut server = Server::spawn("direct", any_port(0), folder, &mut command)?;
+    let mut server = Server::spawn(name, any_port(0), folder, &mut command)?;
     let output = server.child.stdout.take().ok_or("the mock has no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
@@ -116,6 +121,16 @@ pub(crate) async fn sluice(
     folder: &Path,
     setup: &Setup<'_>,
 ) -> Result<Gateway, Failure> {
+    sluice_with(binary, &format!("  mock: {{ kind: openai, base_url: \"http://{mock}/v1\" }}\n"), folder, setup).await
+}
+
+/// A gateway with these lines as its `providers`.
+pub(crate) async fn sluice_with(
+    binary: &Path,
+    providers: &str,
+    folder: &Path,
+    setup: &Setup<'_>,
+) -> Result<Gateway, Failure> {
     if !binary.exists() {
         let build = "build it with `cargo build --release` or name another with --sluice";
         return Err(format!("{} does not exist: {build}", binary.display()).into());
@@ -126,10 +141,7 @@ pub(crate) async fn sluice(
     let file = folder.join(format!("{name}.yaml"));
     fs::write(
         &file,
-        format!(
-            "listen: {addr}\nadmin: {admin}\nproviders:\n  mock: {{ kind: openai, base_url: \"http://{mock}/v1\" }}\n\
-             policies: {name}-policy.yaml\n{config}"
-        ),
+        format!("listen: {addr}\nadmin: {admin}\nproviders:\n{providers}policies: {name}-policy.yaml\n{config}"),
     )?;
     let mut command = Command::new(binary);
     // The access log is written, to nowhere.

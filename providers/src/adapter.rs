@@ -127,6 +127,10 @@ pub struct Unsupported {
 pub trait Adapter: Send + Sync {
     /// What the adapter says of itself.
     fn declares(&self) -> &'static Declaration;
+    /// All it says, where that differs by model: one declaration for each sort.
+    fn variants(&self) -> Vec<&'static Declaration> {
+        vec![self.declares()]
+    }
     /// The kind, as configs name it.
     fn name(&self) -> &'static str {
         self.declares().kind

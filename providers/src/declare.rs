@@ -4,40 +4,6 @@
 use crate::call::Endpoint;
 use crate::dialect::Dialect;
 
-/// How a provider wants to be shown the gateway's credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// `authorization: Bearer <key>`.
-    Bearer,
-    /// The key in a header of this name.
-    Header(&'static str),
-    /// AWS Signature Version 4, for this service.
-    SigV4 {
-        /// The name of the service in the signature.
-        service: &'static str,
-    },
-    /// An OAuth token of a Google service account or of the metadata server, as a bearer token.
-    Google,
-    /// An OAuth token of Microsoft Entra for this scope, as a bearer token.
-    Entra {
-        /// The scope the token is asked for.
-        scope: &'static str,
-    },
-}
-
-impl Auth {
-    /// For the docs.
-    pub fn label(self) -> String {
-        match self {
-            Self::Bearer => "bearer key".to_owned(),
-            Self::Header(name) => format!("`{name}`"),
-            Self::SigV4 { .. } => "SigV4".to_owned(),
-            Self::Google => "Google OAuth".to_owned(),
-            Self::Entra { .. } => "Entra OAuth".to_owned(),
-        }
-    }
-}
-
 /// What becomes of a part of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
@@ -198,10 +164,6 @@ pub struct Declaration {
     pub kind: &'static str,
     /// The provider's name, for people.
     pub title: &'static str,
-    /// Where it is, if it is in one place: without a trailing slash.
-    pub base_url: Option<&'static str>,
-    /// How it takes credentials, the usual way first; empty where it takes none.
-    pub auth: &'static [Auth],
     /// What it speaks itself: requests in these go through as bytes.
     pub speaks: &'static [Dialect],
     /// What can be called. What is not listed is refused.

@@ -22,6 +22,7 @@ mod gemini;
 pub mod hub;
 mod openai;
 mod path;
+mod scan;
 mod sse;
 mod text;
 
@@ -31,5 +32,5 @@ pub use adapter::{
 };
 pub use adapters::{ADAPTERS, adapter};
 pub use call::{BadRequest, Call, Endpoint, Field, Stamp};
-pub use declare::{Auth, Declaration, Feature, Support};
+pub use declare::{Declaration, Feature, Support};
 pub use error::{ErrorKind, UpstreamError};

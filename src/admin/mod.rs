@@ -4,6 +4,7 @@
 mod fetch;
 mod levels;
 mod serve;
+mod targets;
 
 pub use fetch::fetch;
 pub use levels::table;

@@ -1,4 +1,4 @@
-//! Serves `/healthz`, `/readyz`, `/metrics`, `/config` and `/levels`.
+//! Serves `/healthz`, `/readyz`, `/metrics`, `/config`, `/levels` and `/targets`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::levels;
+use super::{levels, targets};
 use crate::pipeline::Gateway;
 
 /// Whether traffic should be sent here: false while starting and while draining.
@@ -77,8 +77,23 @@ impl Admin {
     }
 
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if let (&Method::POST, Some(label)) = (request.method(), request.uri().path().strip_prefix("/targets/")) {
+            let query = request.uri().query().unwrap_or_default();
+            // A browser sends it along: no page that an operator looks at may switch targets.
+            let foreign = request.headers().contains_key(header::ORIGIN);
+            if foreign {
+                return text(StatusCode::FORBIDDEN, "not from a browser\n");
+            }
+            return match targets::change(&self.gateway, label, query) {
+                Ok(shown) => pretty(&shown),
+                Err(message) => text(StatusCode::BAD_REQUEST, format!("{message}\n")),
+            };
+        }
         if *request.method() != Method::GET {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+            return text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET is served here, and POST of /targets/provider/model\n",
+            );
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -87,7 +102,8 @@ impl Admin {
             "/metrics" => self.metrics(),
             "/config" => pretty(&self.config()),
             "/levels" => self.levels().await,
-            _ => text(StatusCode::NOT_FOUND, "there is /healthz /readyz /metrics /config /levels\n"),
+            "/targets" => pretty(&targets::json(&self.gateway)),
+            _ => text(StatusCode::NOT_FOUND, "there is /healthz /readyz /metrics /config /levels /targets\n"),
         }
     }
 
@@ -109,6 +125,7 @@ impl Admin {
             "loaded_at": status.loaded_at,
             "last_error": status.last_error,
             "reloads": { "ok": status.reloads_ok, "failed": status.reloads_failed },
+            "overrides": targets::overrides(&self.gateway),
             "config": live.snapshot().redacted,
         })
     }

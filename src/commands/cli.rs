@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{check, envoy, key, levels, models, serve};
+use super::{check, envoy, explain, key, levels, models, serve};
 use crate::app::StartError;
 use crate::extproc::envoy::Site;
 
@@ -14,6 +14,7 @@ Examples:
   sluice                                 serve a simulated provider, to try it out
   sluice key new --name web              make a key for a policy file
   sluice check --config sluice.yaml      say everything that is wrong with a config
+  sluice explain --config sluice.yaml --key web --model fast   limits, price and targets of a request
   sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
   sluice envoy --config sluice.yaml      print a config for the Envoy in front of it
   sluice models --config sluice.yaml     which models there are, and what they cost
@@ -56,6 +57,24 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Say what would become of a request: identity, limits, price bound, targets; none is sent
+    Explain {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// The name of the key that asks; `tenant/name` where tenants share one
+        #[arg(long)]
+        key: String,
+        /// The public model it asks for
+        #[arg(long)]
+        model: String,
+        /// The body of a chat request; else a short one
+        #[arg(long, value_name = "FILE")]
+        body: Option<PathBuf>,
+        /// The `admin` address of a running gateway, for its levels and the health of targets
+        #[arg(long, value_name = "ADDR")]
+        admin: Option<String>,
     },
     /// Show limits, debts, leases and queues of a running gateway
     Levels {
@@ -113,6 +132,10 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
         Some(Command::Check { config: Some(config), .. }) => check::run(&config),
         Some(Command::Check { .. }) => Err("--config or --schema is needed".into()),
         Some(Command::Models { config, json }) => models::run(&config, json),
+        Some(Command::Explain { config, key, model, body, admin }) => {
+            let ask = explain::Ask { config, key, model, body, admin };
+            runtime()?.block_on(explain::run(&ask))
+        }
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
         Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
             envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })

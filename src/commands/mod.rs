@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod envoy;
+mod explain;
 mod key;
 mod levels;
 mod models;

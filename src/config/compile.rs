@@ -17,6 +17,7 @@ use sluice_providers::{ADAPTERS, adapter};
 use super::credentials::{Credentials, fill};
 use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
+use super::routing::{Circuit, HealthRules};
 use super::values;
 
 /// Collects errors and what the fingerprint covers.
@@ -76,6 +77,7 @@ impl Compiler {
         self.catalog(&raw.catalog, &raw.providers, &mut catalog);
         let providers = self.providers(&raw.providers, &catalog);
         let models = self.models(raw, &providers, &policies, &catalog);
+        let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
@@ -94,6 +96,7 @@ impl Compiler {
             admin,
             limits,
             providers,
+            zone,
             models,
             policies,
             identity,
@@ -168,15 +171,16 @@ impl Compiler {
         }
     }
 
-    fn timeouts(&mut self, raw: &RawTimeouts, path: &str) -> Timeouts {
-        let default = Timeouts::default();
+    /// Deadlines, with those of `default` where nothing is said.
+    pub(super) fn timeouts(&mut self, raw: &RawTimeouts, path: &str, default: &Timeouts) -> Timeouts {
         let mut time = |raw: &Option<Spanned<String>>, name: &str, default| {
             self.field(raw.as_ref(), &format!("{path}.timeouts.{name}"), default, positive_duration)
         };
         let connect = time(&raw.connect, "connect", default.connect);
         let first_token = time(&raw.first_token, "first_token", default.first_token);
         let idle = time(&raw.idle, "idle", default.idle);
-        let total = self.field(raw.total.as_ref(), &format!("{path}.timeouts.total"), Duration::ZERO, values::duration);
+        let total = default.total.unwrap_or_default();
+        let total = self.field(raw.total.as_ref(), &format!("{path}.timeouts.total"), total, values::duration);
         Timeouts { connect, first_token, idle, total: (total > Duration::ZERO).then_some(total) }
     }
 
@@ -230,7 +234,10 @@ impl Compiler {
         let version =
             raw.api_version.as_ref().and_then(|version| self.resolved(version, &format!("{path}.api_version")));
         let api_version = version.map(Arc::from);
-        let timeouts = self.timeouts(&raw.timeouts, path);
+        let timeouts = self.timeouts(&raw.timeouts, path, &Timeouts::default());
+        let health = self.health(&raw.health, path, &HealthRules::default());
+        let circuit = self.circuit(&raw.circuit, path, &Circuit::default());
+        let check = raw.check.as_ref().map(|check| self.check(check, path));
         let (adapter, (credentials, base_url)) = (kind?, reached?);
         (self.errors.len() == before).then(|| Provider {
             name: Arc::from(name),
@@ -241,6 +248,9 @@ impl Compiler {
             api_version,
             headers,
             timeouts,
+            health,
+            circuit,
+            check,
             http2: raw.http2,
         })
     }
@@ -350,7 +360,10 @@ fn redacted(config: &Config) -> Value {
         .map(|model| {
             let targets: Vec<&str> = model.targets.iter().map(|target| &*target.label).collect();
             let tokens = model.pool.rate.as_ref().map(|rate| rate.amount);
-            let shown = json!({"targets": targets, "concurrent": model.pool.slots, "tokens_per_minute": tokens});
+            let shown = json!({
+                "targets": targets, "concurrent": model.pool.slots, "tokens_per_minute": tokens,
+                "balance": model.routing.balance.name(),
+            });
             (model.name.to_string(), shown)
         })
         .collect();

@@ -5,13 +5,18 @@ mod catalog;
 mod compile;
 mod credentials;
 mod ext_proc;
+mod health;
 mod live;
 mod load;
 mod model;
 mod models;
 mod raw;
 mod raw_credentials;
+mod raw_health;
+mod raw_models;
 mod redis;
+mod routing;
+mod targets;
 mod values;
 mod watch;
 
@@ -22,4 +27,5 @@ pub use model::{
     Config, ExtProc, ExtProcMode, Identity, Limits, ModelRoute, Provider, Redis, RedisMode, ServerTls, TargetRoute,
     Telemetry, Timeouts,
 };
+pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
 pub use watch::watch;

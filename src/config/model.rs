@@ -12,6 +12,7 @@ use sluice_policies::{PolicySet, Pool};
 use sluice_providers::{Adapter, Target, catalog};
 
 use super::credentials::Credentials;
+use super::routing::{Check, Circuit, HealthRules, Routing};
 
 /// One snapshot. A request takes one and keeps it to its end.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub limits: Limits,
     /// Providers by name.
     pub providers: IndexMap<String, Arc<Provider>>,
+    /// Where this gateway is.
+    pub zone: Option<Arc<str>>,
     /// Models by public name.
     pub models: IndexMap<String, Arc<ModelRoute>>,
     /// Keys, classes and limits.
@@ -90,6 +93,12 @@ pub struct Provider {
     pub headers: HeaderMap,
     /// Deadlines.
     pub timeouts: Timeouts,
+    /// When its targets are ejected.
+    pub health: HealthRules,
+    /// What each of its targets takes at once.
+    pub circuit: Circuit,
+    /// How it is asked whether it is there.
+    pub check: Option<Check>,
     /// Use HTTP/2 where the provider offers it.
     pub http2: bool,
 }
@@ -125,8 +134,10 @@ pub struct ModelRoute {
     pub name: Arc<str>,
     /// Its capacity, and where it queues.
     pub pool: Arc<Pool>,
-    /// Where it may go, best first; at least one.
+    /// Where it may go, by priority; at least one.
     pub targets: Vec<TargetRoute>,
+    /// How requests are spread over them.
+    pub routing: Routing,
 }
 
 /// One target of a model.
@@ -140,6 +151,18 @@ pub struct TargetRoute {
     pub model: Arc<catalog::Model>,
     /// `provider/model`.
     pub label: Arc<str>,
+    /// Its share among targets of the same priority.
+    pub weight: u32,
+    /// Lower is tried first.
+    pub priority: u32,
+    /// Where it is.
+    pub zone: Option<Arc<str>>,
+    /// Deadlines of an attempt.
+    pub timeouts: Timeouts,
+    /// When it is ejected.
+    pub health: HealthRules,
+    /// What it takes at once.
+    pub circuit: Circuit,
 }
 
 /// How end users are told apart.

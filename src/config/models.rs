@@ -5,14 +5,30 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_saphyr::Location;
 use sluice_policies::{PolicySet, Pool};
-use sluice_providers::{Target, catalog::Catalog};
+use sluice_providers::catalog::Catalog;
 
 use super::compile::{Compiler, Providers};
-use super::model::{ModelRoute, TargetRoute};
-use super::raw::{RawConfig, RawCount, RawModel};
+use super::model::ModelRoute;
+use super::raw::{RawConfig, RawCount};
+use super::raw_models::{RawLongModel, RawModel, RawTarget};
+use super::routing::Routing;
 
 /// Twice a minute's tokens, in thousandths of a second, must be exact.
 const MOST_TOKENS: u64 = sluice_policies::EXACT / 120_000;
+
+/// What targets are made of.
+pub(super) struct Known<'a> {
+    pub(super) raw: &'a RawConfig,
+    pub(super) providers: &'a Providers,
+    pub(super) catalog: &'a Catalog,
+}
+
+/// Where in the file a model stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) path: &'a str,
+    pub(super) at: &'a Location,
+}
 
 impl Compiler {
     pub(super) fn models(
@@ -26,34 +42,31 @@ impl Compiler {
         if raw.models.is_empty() {
             self.error(None, "models", "there must be at least one".to_owned());
         }
+        let known = Known { raw, providers, catalog };
         for (name, spanned) in &raw.models {
-            let (path, at) = (format!("models.{name}"), &spanned.referenced);
-            let targets = match &spanned.value {
-                RawModel::Targets(targets) => targets,
-                RawModel::Long(long) => &long.targets,
+            let path = format!("models.{name}");
+            let place = Place { path: &path, at: &spanned.referenced };
+            let (targets, long): (&[RawTarget], _) = match &spanned.value {
+                RawModel::Targets(targets) => (targets, None),
+                RawModel::Long(long) => (&long.targets, Some(&**long)),
             };
             if targets.is_empty() {
-                self.error(Some(at), &path, "it has no targets; write [provider/model]".to_owned());
+                self.error(Some(place.at), &path, "it has no targets; write [provider/model]".to_owned());
             }
-            let mut routes = Vec::new();
-            for (index, text) in targets.iter().enumerate() {
-                match target(text, raw, providers, catalog) {
-                    Ok(route) => routes.extend(route),
-                    Err(message) => self.error(Some(at), &format!("{path}[{index}]"), message),
-                }
-            }
-            let pool = Arc::new(self.pool(name, &spanned.value, at, policies));
+            let routes = self.targets(&known, place, targets, long);
+            let routing = long.map_or_else(Routing::default, |long| self.routing(&known, place, long));
+            let pool = Arc::new(self.pool(name, long, place, policies));
             let name: Arc<str> = Arc::clone(&pool.name);
-            models.insert(name.to_string(), Arc::new(ModelRoute { name, pool, targets: routes }));
+            models.insert(name.to_string(), Arc::new(ModelRoute { name, pool, targets: routes, routing }));
         }
         models
     }
 
-    fn pool(&mut self, name: &str, raw: &RawModel, at: &Location, policies: &PolicySet) -> Pool {
+    fn pool(&mut self, name: &str, long: Option<&RawLongModel>, place: Place<'_>, policies: &PolicySet) -> Pool {
         let reserving = policies.classes().filter(|class| class.reserved > 0);
         let reserved: Vec<_> = reserving.map(|class| (Arc::clone(&class.name), class.reserved)).collect();
-        let RawModel::Long(long) = raw else { return Pool::new(name, None, None, reserved) };
-        let path = format!("models.{name}");
+        let Some(long) = long else { return Pool::new(name, None, None, reserved) };
+        let Place { path, at } = place;
         if let Some(slots) = long.concurrent {
             let kept: u32 = reserved.iter().map(|(_, count)| count).sum();
             if slots == 0 {
@@ -77,35 +90,4 @@ impl Compiler {
         });
         Pool::new(name, long.concurrent, tokens, reserved)
     }
-}
-
-/// `Ok(None)`: the provider is written but broken, which is reported where it stands.
-fn target(
-    text: &str,
-    raw: &RawConfig,
-    providers: &Providers,
-    catalog: &Catalog,
-) -> Result<Option<TargetRoute>, String> {
-    let named = text.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty());
-    let Some((name, model)) = named else {
-        return Err(format!("`{text}` is not a target; write provider/model"));
-    };
-    let Some(provider) = providers.get(name) else {
-        if raw.providers.contains_key(name) {
-            return Ok(None);
-        }
-        let known = raw.providers.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(format!("unknown provider `{name}`; there is {known}"));
-    };
-    let known = catalog.target(name, &provider.kind, model);
-    Ok(Some(TargetRoute {
-        provider: Arc::clone(provider),
-        target: Target {
-            model: model.to_owned(),
-            max_output: if known.known { known.max_output } else { 0 },
-            api_version: provider.api_version.clone(),
-        },
-        model: known,
-        label: Arc::from(text),
-    }))
 }

@@ -10,6 +10,9 @@ use sluice_providers::catalog::ModelFacts;
 
 use super::raw_credentials::{RawAws, RawEntra, RawGcp};
 
+use super::raw_health::{RawCheck, RawCircuit, RawHealth};
+use super::raw_models::RawModel;
+
 /// The gateway's config file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -24,8 +27,14 @@ pub(super) struct RawConfig {
     /// Providers by a name of your choice.
     #[schemars(with = "BTreeMap<String, RawProvider>")]
     pub(super) providers: IndexMap<String, Spanned<RawProvider>>,
+    /// Where this gateway is, for targets balanced by `locality`. May use `${VAR}`.
+    #[schemars(with = "Option<String>")]
+    pub(super) zone: Option<Spanned<String>>,
+    /// Allow `faults` of models: faults made on purpose. Default false.
+    #[serde(default)]
+    pub(super) allow_faults: bool,
     /// Public model names, each with its targets `provider/model`, best first: a list, or the long
-    /// form with the capacity of the targets.
+    /// form with the capacity of the targets and how requests are spread over them.
     #[schemars(with = "BTreeMap<String, RawModel>")]
     pub(super) models: IndexMap<String, Spanned<RawModel>>,
     /// Policy files: a file, a list of files, or a folder of `*.yaml`; relative to this file.
@@ -73,32 +82,6 @@ pub(super) enum RawPaths {
     One(String),
     /// Several.
     Many(Vec<String>),
-}
-
-/// A model's targets.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "write a list [provider/model], or { targets: [...], concurrent: N, tokens_per_minute: N }"
-)]
-pub(super) enum RawModel {
-    /// Targets without a bound.
-    Targets(Vec<String>),
-    /// Targets with a capacity.
-    Long(RawLongModel),
-}
-
-/// A model with the capacity of its targets: what does not fit waits, by priority.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawLongModel {
-    /// Targets `provider/model`, best first.
-    pub(super) targets: Vec<String>,
-    /// Requests at once. Default no bound.
-    pub(super) concurrent: Option<u32>,
-    /// Prompt and answer tokens per minute: `100k`. Default no bound.
-    #[schemars(with = "Option<String>")]
-    pub(super) tokens_per_minute: Option<RawCount>,
 }
 
 /// `60000` and `60k` are both fine.
@@ -184,6 +167,14 @@ pub(super) struct RawProvider {
     /// Deadlines of one attempt.
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
+    /// When its targets are ejected.
+    #[serde(default)]
+    pub(super) health: RawHealth,
+    /// What each of its targets takes at once.
+    #[serde(default)]
+    pub(super) circuit: RawCircuit,
+    /// Asks it again and again whether it is there. Default none: faults of requests tell.
+    pub(super) check: Option<RawCheck>,
     /// Use HTTP/2 (by ALPN on https, with prior knowledge on http). All streams then share one
     /// connection and the provider's limit of streams on it. Default false.
     #[serde(default)]

@@ -52,7 +52,7 @@ impl Queued {
                         }
                         self.next.as_mut().reset(Instant::now() + self.every);
                         // A comment (WHATWG HTML, section 9.2.6): clients and proxies see life, and ignore it.
-                        return Poll::Ready(Some(Bytes::from(format!(": queued, {} ahead\n\n", self.waiting.ahead()))));
+                        return Poll::Ready(Some(Bytes::from(self.waiting.comment())));
                     }
                 },
             }

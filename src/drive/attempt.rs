@@ -1,4 +1,5 @@
-//! One attempt at one target: dial, judge the head, and for answers that do not stream, the body.
+//! One attempt at one target: dial, judge the head, and wait for something to say: the first
+//! content of a stream, or all of an answer that does not stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,15 @@ use http_body_util::BodyExt;
 use sluice_providers::{ResponseHead, UpstreamRequest};
 use tokio::time::{Instant, timeout_at};
 
-use super::run::{Answer, Payload};
-use crate::config::{TargetRoute, Timeouts};
+use super::deadlines::Deadlines;
+use super::failed::Failed;
+use super::faults;
+use super::hold::hold;
+use crate::config::{Faults, Timeouts};
 use crate::error::Error;
-use crate::pipeline::{Close, Flight, Gateway};
+use crate::pipeline::{Attempt, Flight, Gateway};
 use crate::upstream::Incoming;
 
-/// How long the head of an answer that does not stream is waited for without a total deadline.
-const LONGEST_HEAD: Duration = Duration::from_mins(10);
 /// More of an error body than this is not read.
 const ERROR_BODY: usize = 256 * 1024;
 /// Time for the body of an error whose head has come.
@@ -25,134 +27,134 @@ const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 const REPLY_CAP: usize = 64 * 1024 * 1024;
 /// A stream in AWS's framing; what the client gets of it is server-sent events.
 const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
-const COST: HeaderName = HeaderName::from_static("x-sluice-cost");
+
+/// What a request needs of all its attempts.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub(super) streams: bool,
+    /// The client's own deadline.
+    pub(super) deadline: Option<Instant>,
+    /// The public model.
+    pub(super) model: Arc<str>,
+    pub(super) faults: Option<Faults>,
+}
+
+impl Terms {
+    pub(super) fn of(flight: &Flight) -> Self {
+        Self {
+            streams: flight.streams(),
+            deadline: flight.deadline(),
+            model: Arc::clone(flight.model()),
+            faults: flight.routing().faults.clone(),
+        }
+    }
+}
 
 /// A target that answered.
 pub(super) enum Landed {
-    /// All of the answer; the flight is closed.
-    Whole(Answer),
-    /// A stream has begun.
-    Stream(StreamHead, Incoming),
+    /// All of the answer, translated.
+    Whole(response::Parts, Bytes),
+    /// A stream that has spoken, with what it has said so far.
+    Stream(Box<Stream>),
 }
 
-pub(super) struct StreamHead {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    /// When the whole answer must be over.
-    pub(super) total: Option<Instant>,
+pub(super) struct Stream {
+    pub(super) head: response::Parts,
+    pub(super) first: Bytes,
+    pub(super) body: Incoming,
+    pub(super) deadlines: Deadlines,
 }
 
-/// A target that did not, before anything was sent to the client.
-pub(super) struct Failed {
-    pub(super) error: Error,
-    /// Another target may do better.
-    pub(super) retryable: bool,
-}
-
-impl Failed {
-    fn retryable(error: Error) -> Self {
-        Self { error, retryable: true }
-    }
-}
-
+/// Runs one attempt to where it can be committed, and hands it back with what became of it.
+/// Dropping the future cancels the provider.
 pub(super) async fn attempt(
-    gateway: &Arc<Gateway>,
-    flight: &mut Flight,
-    target: &TargetRoute,
+    gateway: &Gateway,
+    mut attempt: Box<Attempt>,
     request: UpstreamRequest,
+    terms: &Terms,
+) -> (Box<Attempt>, Result<Landed, Failed>) {
+    let landed = land(gateway, &mut attempt, request, terms).await;
+    (attempt, landed)
+}
+
+async fn land(
+    gateway: &Gateway,
+    attempt: &mut Attempt,
+    request: UpstreamRequest,
+    terms: &Terms,
 ) -> Result<Landed, Failed> {
-    let timeouts = &target.provider.timeouts;
-    let begun = Instant::now();
-    let total = timeouts.total.map(|total| begun + total);
-    flight.departed();
-    let (due, late) = head_deadline(timeouts, begun, flight.streams());
-    let sent = timeout_at(due, gateway.upstreams.send(&target.provider, request)).await;
-    let response = match sent {
+    let gone = || Failed::nobody(Error::internal("the target is gone"), true);
+    let target = attempt.target().ok_or_else(gone)?;
+    let (provider, timeouts) = (Arc::clone(&target.provider), target.timeouts.clone());
+    let deadlines = Deadlines::begin(&timeouts, terms.deadline);
+    faults::before(gateway, terms).await?;
+    attempt.departed();
+    let sent = gateway.upstreams.send(&provider, timeouts.connect, request);
+    let response = match timeout_at(deadlines.head(terms.streams), sent).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(Failed::retryable(error)),
-        Err(_) => return Err(Failed::retryable(late)),
+        Ok(Err(error)) => return Err(Failed::target(error)),
+        Err(_) => return Err(Failed::target(deadlines.no_head(terms.streams))),
     };
-    let (head, body) = response.into_parts();
-    refuse_encoded(&head, target)?;
+    let (head, mut body) = response.into_parts();
+    refuse_encoded(&head, attempt)?;
     if !head.status.is_success() {
-        return Err(refused(flight, &head, body).await);
+        return Err(refused(attempt, &head, body).await);
     }
-    if flight.streams() && is_event_stream(&head.headers) {
-        flight.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
-        let headers = headers(flight, &head.headers);
-        return Ok(Landed::Stream(StreamHead { status: head.status, headers, total }, body));
+    if terms.streams && is_event_stream(&head.headers) {
+        attempt.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
+        let first = hold(attempt, &mut body, &deadlines).await?;
+        return Ok(Landed::Stream(Box::new(Stream { head, first, body, deadlines })));
     }
-    let body = whole(body, timeouts, total, REPLY_CAP).await.map_err(Failed::retryable)?;
+    let body = whole(body, &deadlines, REPLY_CAP).await.map_err(Failed::target)?;
     let upstream = ResponseHead { status: head.status, headers: &head.headers };
-    let body = flight.reply(&upstream, body).map_err(|error| {
-        let message = format!("target {}: the answer could not be read: {error}", target.label);
-        Failed::retryable(Error::upstream("malformed_response", message))
+    let body = attempt.reply(&upstream, body).map_err(|error| {
+        let message = format!("target {}: the answer could not be read: {error}", attempt.label());
+        Failed::target(Error::upstream("malformed_response", message))
     })?;
-    let mut headers = headers(flight, &head.headers);
-    if let Some(cost) = flight.close(&Close::Complete) {
-        headers.insert(COST, dollars(cost));
-    }
-    Ok(Landed::Whole(Answer { status: head.status, headers, payload: Payload::Whole(body) }))
-}
-
-/// When the head must have come, and the error if it has not.
-fn head_deadline(timeouts: &Timeouts, begun: Instant, streams: bool) -> (Instant, Error) {
-    let longest = timeouts.total.unwrap_or(LONGEST_HEAD);
-    if streams && timeouts.first_token < longest {
-        return (begun + timeouts.first_token, first_token_late(timeouts.first_token));
-    }
-    let message = format!("the provider did not answer within {} s", longest.as_secs_f32());
-    (begun + longest, Error::deadline("total_timeout", message))
-}
-
-pub(super) fn first_token_late(after: Duration) -> Error {
-    let message = format!("the provider sent no token within {} s (timeouts.first_token)", after.as_secs_f32());
-    Error::deadline("first_token_timeout", message)
-}
-
-pub(super) fn idle_late(after: Duration) -> Error {
-    let message = format!("the provider fell silent for {} s (timeouts.idle)", after.as_secs_f32());
-    Error::deadline("idle_timeout", message)
+    Ok(Landed::Whole(head, body))
 }
 
 pub(super) fn broke_off() -> Error {
     Error::upstream("upstream_reset", "the provider's connection broke off in the middle of its answer")
 }
 
+pub(super) fn unreadable(error: &sluice_providers::TranslateError) -> Error {
+    Error::upstream("malformed_stream", format!("the provider's stream could not be read: {error}"))
+}
+
 /// `accept-encoding: identity` was sent. A compressed answer could be relayed, but its usage could
 /// not be read, and the request would escape its quota.
-fn refuse_encoded(head: &response::Parts, target: &TargetRoute) -> Result<(), Failed> {
+fn refuse_encoded(head: &response::Parts, attempt: &Attempt) -> Result<(), Failed> {
     let Some(encoding) = head.headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
     if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
         return Ok(());
     }
     let message = format!(
         "target {} answered with content-encoding {encoding:?} although it was asked for identity",
-        target.label
+        attempt.label()
     );
-    Err(Failed::retryable(Error::upstream("unsupported_encoding", message)))
+    Err(Failed::target(Error::upstream("unsupported_encoding", message)))
 }
 
-async fn refused(flight: &mut Flight, head: &response::Parts, body: Incoming) -> Failed {
+async fn refused(attempt: &mut Attempt, head: &response::Parts, body: Incoming) -> Failed {
     let timeouts = Timeouts { idle: ERROR_PATIENCE, ..Timeouts::default() };
     // An error whose body does not come is still an error with a status.
-    let due = Some(Instant::now() + ERROR_PATIENCE);
-    let body = whole(body, &timeouts, due, ERROR_BODY).await.unwrap_or_default();
+    let deadlines = Deadlines::begin(&timeouts, Some(Instant::now() + ERROR_PATIENCE));
+    let body = whole(body, &deadlines, ERROR_BODY).await.unwrap_or_default();
     let upstream = ResponseHead { status: head.status, headers: &head.headers };
-    match flight.refused(&upstream, &body) {
-        Some(error) => Failed { retryable: error.retryable, error: error.into() },
-        None => Failed::retryable(Error::upstream("upstream_error", "the provider refused the request")),
+    match attempt.refused(&upstream, &body) {
+        Some(error) => Failed::status(error, head.status.as_u16()),
+        None => Failed::target(Error::upstream("upstream_error", "the provider refused the request")),
     }
 }
 
 /// Reads a body to its end, under a cap and the deadlines.
-async fn whole(mut body: Incoming, timeouts: &Timeouts, total: Option<Instant>, cap: usize) -> Result<Bytes, Error> {
+async fn whole(mut body: Incoming, deadlines: &Deadlines, cap: usize) -> Result<Bytes, Error> {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     loop {
-        let idle = Instant::now() + timeouts.idle;
-        let due = total.map_or(idle, |total| total.min(idle));
-        let Ok(frame) = timeout_at(due, body.frame()).await else { return Err(idle_late(timeouts.idle)) };
+        let due = deadlines.idle(Instant::now());
+        let Ok(frame) = timeout_at(due, body.frame()).await else { return Err(deadlines.stalled()) };
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| broke_off())?.into_data() else { continue };
         match &first {
@@ -182,7 +184,7 @@ fn is_of(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 /// What of a provider's headers reaches the client: the type of the body, and `openai-*`.
-fn headers(flight: &Flight, upstream: &HeaderMap) -> HeaderMap {
+pub(super) fn headers(flight: &Flight, upstream: &HeaderMap) -> HeaderMap {
     let mut headers = flight.answer_headers();
     for (name, value) in upstream {
         if name == header::CONTENT_TYPE || name.as_str().starts_with("openai-") {
@@ -200,8 +202,11 @@ fn headers(flight: &Flight, upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Micro-dollars as dollars, exactly.
-fn dollars(micros: u64) -> HeaderValue {
-    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
+/// 503 when every target has as many requests as it may.
+pub(super) fn full(model: &str) -> Error {
+    let message = format!("every target of model `{model}` has as many requests as it may (circuit)");
+    let mut error = Error::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded_error", "targets_full", message);
+    error.retry = crate::error::Retry::After(Duration::from_secs(1));
+    error.outcome = crate::telemetry::Outcome::Overloaded;
+    error
 }

@@ -5,6 +5,13 @@
 //! dropping anything here cancels the provider.
 
 mod attempt;
+mod continuation;
+mod deadlines;
+mod failed;
+mod faults;
+mod hedge;
+mod hold;
+mod mirror;
 mod relay;
 mod run;
 

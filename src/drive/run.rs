@@ -1,14 +1,20 @@
-//! The loop over targets, up to the head of the answer.
+//! The loop over targets, up to the first content of the answer.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::{Instant, sleep};
 
-use super::attempt::{Failed, Landed, attempt};
+use super::attempt::{Landed, Terms, full, headers};
+use super::failed::Failed;
+use super::hedge::race;
 use super::relay::Relay;
+use super::{faults, mirror};
 use crate::error::{Error, Retry};
-use crate::pipeline::{Close, Flight, Gateway};
+use crate::pipeline::{Attempt, Close, Flight, Gateway, Next};
+
+const COST: HeaderName = HeaderName::from_static("x-sluice-cost");
 
 /// An answer as a door sends it.
 pub struct Answer {
@@ -28,36 +34,105 @@ pub enum Payload {
     Stream(Box<Relay>),
 }
 
-/// Tries the targets in order until one answers, and returns the head of its answer (with all of
-/// the body if it does not stream). On an error the flight has been closed with it. Dropping the
-/// future is the client leaving: the provider is cancelled and the lease settled.
-pub async fn run(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
-    let mut last = None;
-    while let Some(next) = flight.next_target() {
-        let landed = match next {
-            Ok((target, request)) => attempt(gateway, &mut flight, &target, request).await,
-            Err(error) => Err(Failed { error, retryable: false }),
-        };
-        match landed {
-            Ok(Landed::Whole(answer)) => return Ok(answer),
-            Ok(Landed::Stream(head, body)) => {
-                let payload = Payload::Stream(Box::new(Relay::new(flight, body, head.total)));
-                return Ok(Answer { status: head.status, headers: head.headers, payload });
+/// Tries targets until one has something to say, and returns the head of its answer (with all of
+/// the body if it does not stream). A stream whose first content is long in coming makes the
+/// flight's `waiting` say so; the answer may still come from another target. On an error the flight
+/// has been closed with it. Dropping the future is the client leaving: the provider is cancelled
+/// and the lease settled.
+pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error> {
+    mirror::copy(gateway, &flight);
+    let comments = !flight.config().limits.queue_comments.is_zero();
+    let hold = flight.routing().hold;
+    let waiting = (flight.streams() && comments).then(|| flight.waiting().clone());
+    let mut answer = Box::pin(answer(gateway, flight));
+    let Some(waiting) = waiting else { return answer.await };
+    tokio::select! {
+        biased;
+        done = &mut answer => return done,
+        () = sleep(hold) => waiting.is_dialled(),
+    }
+    answer.await
+}
+
+async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
+    let mut last: Option<Failed> = None;
+    loop {
+        let terms = Terms::of(&flight);
+        let (attempt, request) = match flight.next(gateway) {
+            Next::Try(attempt, request) => (attempt, request),
+            Next::Wait(target, pending) => {
+                let patience =
+                    flight.deadline().map_or(ROOM, |due| due.saturating_duration_since(Instant::now()).min(ROOM));
+                if target.room(pending, patience).await {
+                    continue;
+                }
+                last.get_or_insert_with(|| Failed::nobody(full(&terms.model), false));
+                break;
             }
-            Err(Failed { error, retryable }) => {
-                flight.attempt_failed(error.code.as_deref().unwrap_or("error"));
-                last = Some(error);
+            Next::Over(error) => {
+                if let Some(pause) = last.as_ref().and_then(|failed| flight.again(failed.retry_after())) {
+                    sleep(pause).await;
+                    continue;
+                }
+                if let Some(error) = error.filter(|_| last.is_none()) {
+                    last = Some(Failed::nobody(error, false));
+                }
+                break;
+            }
+        };
+        match race(gateway, &mut flight, attempt, request, &terms).await {
+            Ok((attempt, landed)) => return Ok(commit(gateway, flight, *attempt, landed, &terms)),
+            Err(failed) => {
+                if let Some(kind) = failed.kind
+                    && flight.fall_back(gateway, kind).await
+                {
+                    last = None;
+                    continue;
+                }
+                let retryable = failed.retryable;
+                last = Some(failed);
                 if !retryable {
                     break;
                 }
             }
         }
     }
-    let mut error = last.unwrap_or_else(|| Error::internal("the model has no target"));
+    Err(give_up(&mut flight, last))
+}
+
+/// How long a request waits for room at its targets.
+const ROOM: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
+    let mut error = last.map_or_else(|| Error::internal("the model has no target"), |failed| failed.error);
     if let (StatusCode::TOO_MANY_REQUESTS, Retry::After(wait)) = (error.status, error.retry) {
         flight.leave_alone(wait);
     }
     error.headers.extend(flight.answer_headers());
     flight.close(&Close::Failed(&error));
-    Err(error)
+    error
+}
+
+fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: Landed, terms: &Terms) -> Answer {
+    flight.commit(attempt);
+    match landed {
+        Landed::Whole(head, body) => {
+            let mut headers = headers(&flight, &head.headers);
+            if let Some(cost) = flight.close(&Close::Complete) {
+                headers.insert(COST, dollars(cost));
+            }
+            Answer { status: head.status, headers, payload: Payload::Whole(body) }
+        }
+        Landed::Stream(stream) => {
+            let (status, headers) = (stream.head.status, headers(&flight, &stream.head.headers));
+            let relay = Relay::new(gateway, flight, *stream, faults::cut(gateway, terms));
+            Answer { status, headers, payload: Payload::Stream(Box::new(relay)) }
+        }
+    }
+}
+
+/// Micro-dollars as dollars, exactly.
+fn dollars(micros: u64) -> HeaderValue {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("0"))
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use sluice_policies::{Demand, Limit};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -14,7 +13,7 @@ use super::lease::Lease;
 use super::open::Gateway;
 use super::refuse;
 use super::route::Plan;
-use super::waiting::{Wait, Waiting, patience};
+use super::waiting::{Patience, Wait, Waiting};
 use crate::config::Config;
 use crate::error::Error;
 use crate::state::{Ask, Charge, Entry, LeaseId, Place, Seen};
@@ -30,12 +29,14 @@ pub(super) struct Admitted {
     pub(super) observed: Vec<Arc<str>>,
     /// How long it waited in the queue, if it did.
     pub(super) queued: Option<Duration>,
+    /// What was asked for.
+    pub(super) ask: Arc<Ask>,
 }
 
 /// What the phase needs beside the request itself.
 pub(super) struct Terms<'a> {
     pub(super) config: &'a Config,
-    pub(super) headers: &'a HeaderMap,
+    pub(super) patience: &'a Patience,
     pub(super) waiting: &'a Waiting,
     /// Whether the client can be told that it waits.
     pub(super) streams: bool,
@@ -48,17 +49,16 @@ pub(super) async fn run(
     plan: &Plan,
     counted: &Counted,
 ) -> Result<Admitted, Error> {
-    let patience = patience(terms.headers, &who.class)?;
     let ask = Arc::new(ask(terms.config, who, plan, counted));
     let lease = Lease::new(gateway, ask.lease);
     let metrics = gateway.sinks.metrics().store();
-    let due = Instant::now() + patience;
+    let due = Instant::now() + terms.patience.queue;
     let mut wait: Option<Wait> = None;
     loop {
         match gateway.store.enter(&ask, due.saturating_duration_since(Instant::now())).await {
             Ok(Entry::Granted(grant)) => {
                 let queued = wait.map(|wait| wait.end(WaitEnd::Granted));
-                return Ok(Admitted { lease, seen: grant.seen, observed: grant.observed, queued });
+                return Ok(Admitted { lease, seen: grant.seen, observed: grant.observed, queued, ask });
             }
             Ok(Entry::Queued(place)) => {
                 wait.get_or_insert_with(|| Wait::begin(metrics, plan.model(), &who.class.name));
@@ -72,6 +72,16 @@ pub(super) async fn run(
             }
             Err(error) => return Err(refuse::store_down(&error.to_string())),
         }
+    }
+}
+
+/// A second lease for the same, which does not wait; `None` if there is no room for it.
+pub(super) async fn beside(gateway: &Gateway, ask: &Ask) -> Option<Lease> {
+    let ask = Ask { lease: LeaseId::new(), ..ask.clone() };
+    let lease = Lease::new(gateway, ask.lease);
+    match gateway.store.enter(&Arc::new(ask), Duration::ZERO).await {
+        Ok(Entry::Granted(_)) => Some(lease),
+        _ => None,
     }
 }
 

@@ -48,8 +48,15 @@ pub(super) async fn run(
     } else {
         gateway.counter.call(call, &model)?
     };
+    of(call, plan, who, Input { input, prompts, method })
+}
+
+/// What a counted prompt may cost.
+pub(super) fn of(call: &Call, plan: &Plan, who: &Identity, counted: Input) -> Result<Counted, Error> {
+    let Input { input, prompts, method } = counted;
+    let model = &plan.targets().first().ok_or_else(|| Error::unknown_model(&call.model))?.model;
     fits(plan, input, method)?;
-    let output_bound = output_bound(call, &model, who.key.default_output).saturating_mul(prompts);
+    let output_bound = output_bound(call, model, who.key.default_output).saturating_mul(prompts);
     let cost_micros = dearest(plan, &Usage { input, output: output_bound, ..Usage::default() });
     let input_cost_micros = dearest(plan, &Usage { input, ..Usage::default() });
     Ok(Counted { input, output_bound, method, cost_micros, input_cost_micros })

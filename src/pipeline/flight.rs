@@ -6,24 +6,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
-use sluice_providers::{
-    Call, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
-};
+use sluice_providers::{Call, TranslateError, UpstreamError, Usage};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::admit::Admitted;
+use super::attempt::{Attempt, Blame};
 use super::count::Counted;
 use super::headers;
+use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
-use super::settle::{self, Output};
+use super::settle;
+use super::waiting::{Patience, Waiting};
 use crate::budget::Held;
-use crate::config::{Config, TargetRoute, Timeouts};
+use crate::config::{Config, Routing};
 use crate::error::Error;
 use crate::state::Store;
+
+mod hedge;
+mod next;
+mod resume;
+
+pub use hedge::Hedge;
+pub use next::Next;
 
 /// A provider that asks for more is asked again after this.
 const LONGEST_HOLD: Duration = Duration::from_mins(10);
@@ -31,10 +40,13 @@ const LONGEST_HOLD: Duration = Duration::from_mins(10);
 /// What `Gateway::open` hands to a flight.
 pub(super) struct Opened {
     pub(super) call: Arc<Call>,
+    pub(super) who: Identity,
     pub(super) plan: Plan,
     pub(super) counted: Counted,
     pub(super) admitted: Admitted,
     pub(super) config: Arc<Config>,
+    pub(super) patience: Patience,
+    pub(super) waiting: Waiting,
 }
 
 /// How a flight ended.
@@ -50,23 +62,31 @@ pub enum Close<'a> {
 
 /// One admitted request until it is settled and recorded.
 pub struct Flight {
-    /// Let go once a stream has begun: it holds the body, and the body the buffer it was read into.
+    /// Let go once a stream has spoken, unless it may have to be continued.
     call: Option<Arc<Call>>,
     streams: bool,
+    who: Identity,
     plan: Plan,
     counted: Counted,
     /// Taken by `close`: a flight without it is closed.
     admitted: Option<Admitted>,
     recorder: Recorder,
     config: Arc<Config>,
-    /// The index of the target being tried; `None` before the first.
-    at: Option<usize>,
-    translator: Option<Box<dyn StreamTranslator>>,
-    out: StreamOut,
-    output: Output,
-    /// The provider may have read the prompt: it is charged even if no usage ever comes.
-    dialled: bool,
-    usage: Option<Usage>,
+    patience: Patience,
+    waiting: Waiting,
+    /// Targets that were tried, a bit each, since the model was last changed.
+    tried: u64,
+    attempts: u32,
+    /// The attempt whose answer the client gets.
+    attempt: Option<Attempt>,
+    /// What attempts before it have used, when a stream was continued.
+    spent: Usage,
+    spent_cost: u64,
+    /// The target a request is on its way to: it may have read the prompt, which is charged even if
+    /// no usage ever comes.
+    dialled: Option<usize>,
+    /// The text of broken streams, where they are continued.
+    said: String,
     held: Option<Held>,
     store: Arc<dyn Store>,
     tasks: TaskTracker,
@@ -74,21 +94,24 @@ pub struct Flight {
 
 impl Flight {
     pub(super) fn new(gateway: &Arc<Gateway>, opened: Opened, held: Held, recorder: Recorder) -> Self {
-        let tokenizer = opened.plan.targets().first().map(|target| target.model.tokenizer);
         Self {
-            output: Output::new(Arc::clone(&gateway.counter), tokenizer),
             streams: opened.call.stream,
             call: Some(opened.call),
+            who: opened.who,
             plan: opened.plan,
             counted: opened.counted,
             admitted: Some(opened.admitted),
             recorder,
             config: opened.config,
-            at: None,
-            translator: None,
-            out: StreamOut::default(),
-            dialled: false,
-            usage: None,
+            patience: opened.patience,
+            waiting: opened.waiting,
+            tried: 0,
+            attempts: 0,
+            attempt: None,
+            spent: Usage::default(),
+            spent_cost: 0,
+            dialled: None,
+            said: String::new(),
             held: Some(held),
             store: Arc::clone(&gateway.store),
             tasks: gateway.tasks.clone(),
@@ -105,49 +128,24 @@ impl Flight {
         &self.config
     }
 
-    /// The next target and the request for it, built from the client's own; `None` when all have
-    /// been tried. Nothing of an earlier attempt is carried over.
-    pub fn next_target(&mut self) -> Option<Result<(TargetRoute, UpstreamRequest), Error>> {
-        let index = self.at.map_or(0, |at| at + 1);
-        let target = self.plan.targets().get(index)?.clone();
-        let call = self.call.as_ref()?;
-        self.at = Some(index);
-        self.dialled = false;
-        self.recorder.attempt(&target);
-        let built = target.provider.adapter.request(call, &target.target);
-        let mut request = match built {
-            Ok(request) => request,
-            Err(TranslateError::Request(unsupported)) => return Some(Err(unsupported.into())),
-            Err(error) => return Some(Err(Error::internal(format!("the request could not be translated: {error}")))),
-        };
-        self.recorder.inject(&mut request.headers);
-        Some(Ok((target, request)))
+    /// How the model's requests are routed.
+    pub fn routing(&self) -> &Routing {
+        &self.plan.route().routing
     }
 
-    /// Whether a further target is left.
-    pub fn has_next(&self) -> bool {
-        self.at.map_or(0, |at| at + 1) < self.plan.targets().len()
+    /// The public name of the model that answers.
+    pub fn model(&self) -> &Arc<str> {
+        self.plan.model()
     }
 
-    fn target(&self) -> Option<&TargetRoute> {
-        self.plan.targets().get(self.at?)
+    /// When the client's own deadline is over.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.patience.deadline
     }
 
-    /// The deadlines of the target being tried.
-    pub fn timeouts(&self) -> Timeouts {
-        self.target().map_or_else(Timeouts::default, |target| target.provider.timeouts.clone())
-    }
-
-    /// Marks the moment the request leaves for the provider.
-    pub fn departed(&mut self) {
-        self.dialled = true;
-        self.recorder.departed();
-    }
-
-    /// Notes an attempt that failed before anything was sent to the client: it cost nothing.
-    pub fn attempt_failed(&mut self, kind: &str) {
-        self.dialled = false;
-        self.recorder.attempt_failed(kind);
+    /// What tells the door that the answer takes long.
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// The last target's provider asked to be left alone: requests of this model wait in the queue
@@ -162,91 +160,52 @@ impl Flight {
         });
     }
 
-    /// What a provider's error status means.
-    pub fn refused(&self, head: &ResponseHead<'_>, body: &[u8]) -> Option<UpstreamError> {
-        Some(self.target()?.provider.adapter.error(head, body))
-    }
-
-    /// The whole answer of a call that does not stream.
-    pub fn reply(&mut self, head: &ResponseHead<'_>, body: Bytes) -> Result<Bytes, TranslateError> {
-        let (Some(target), Some(call)) = (self.target(), &self.call) else { return Ok(body) };
-        let exchange = Exchange { call, target: &target.target };
-        let reply = target.provider.adapter.reply(head, body, &exchange)?;
-        self.usage = reply.usage;
-        if self.usage.is_none() {
-            self.output.push(&reply.text);
+    /// An attempt has something for the client: it is the one. The request body and its share of
+    /// the byte budget are let go if the answer streams.
+    pub fn commit(&mut self, mut attempt: Attempt) {
+        self.recorder.committed(&attempt);
+        if self.streams {
+            attempt.let_go();
+            self.held = None;
+            if attempt.said().is_none() {
+                self.call = None;
+            }
         }
-        self.recorder.first_token();
-        self.recorder.relayed(reply.body.len());
-        Ok(reply.body)
-    }
-
-    /// Prepares for a stream. The request body and its share of the byte budget are let go.
-    pub fn begin_stream(&mut self, head: &ResponseHead<'_>) {
-        if let (Some(target), Some(call)) = (self.target(), &self.call) {
-            let exchange = Exchange { call, target: &target.target };
-            self.translator = Some(target.provider.adapter.stream(head, &exchange));
-        }
-        self.call = None;
-        self.held = None;
+        self.attempt = Some(attempt);
     }
 
     /// Translates one chunk of the provider's stream; `None` when nothing is to be sent yet. Bytes
     /// that belong together come as one.
     pub fn chunk(&mut self, input: Bytes) -> Result<Option<Bytes>, TranslateError> {
-        let Some(translator) = &mut self.translator else { return Ok(Some(input)) };
-        translator.push(input, &mut self.out)?;
-        Ok(self.drain())
+        match &mut self.attempt {
+            Some(attempt) => attempt.chunk(input),
+            None => Ok(Some(input)),
+        }
     }
 
     /// Ends the provider's stream: what was held back, or the error that it ended too early.
     pub fn finish(&mut self) -> Result<Option<Bytes>, TranslateError> {
-        let Some(translator) = &mut self.translator else { return Ok(None) };
-        translator.finish(&mut self.out)?;
-        Ok(self.drain())
+        self.attempt.as_mut().map_or(Ok(None), Attempt::finish)
     }
 
     /// What was translated before an error stopped the translator.
     pub fn rest(&mut self) -> Option<Bytes> {
-        self.drain()
+        self.attempt.as_mut().and_then(Attempt::rest)
     }
 
     /// True once the model has begun to say something.
     pub fn has_content(&self) -> bool {
-        self.out.content
+        self.attempt.as_ref().is_some_and(Attempt::has_content)
     }
 
     /// True once the provider said that the stream is over.
     pub fn is_done(&self) -> bool {
-        self.out.done
+        self.attempt.as_ref().is_some_and(Attempt::is_done)
     }
 
     /// The error event the provider put into its stream, if any.
     pub fn take_stream_error(&mut self) -> Option<UpstreamError> {
-        self.out.error.take()
-    }
-
-    fn drain(&mut self) -> Option<Bytes> {
-        if self.out.content {
-            self.recorder.first_token();
-        }
-        self.output.push(&self.out.text);
-        self.out.text.clear();
-        if let Some(usage) = self.out.usage {
-            self.usage = Some(usage);
-        }
-        let bytes = match self.out.frames.len() {
-            0 => return None,
-            1 => self.out.frames.pop()?,
-            _ => {
-                let total = self.out.frames.iter().map(Bytes::len).sum();
-                let mut joined = BytesMut::with_capacity(total);
-                self.out.frames.drain(..).for_each(|frame| joined.extend_from_slice(&frame));
-                joined.freeze()
-            }
-        };
-        self.recorder.relayed(bytes.len());
-        Some(bytes)
+        self.attempt.as_mut().and_then(Attempt::take_stream_error)
     }
 
     /// The headers that go with an answer from the current target.
@@ -261,14 +220,48 @@ impl Flight {
     /// in micro-dollars the first time.
     pub fn close(&mut self, how: &Close<'_>) -> Option<u64> {
         let admitted = self.admitted.take()?;
-        let from_provider = self.usage.is_some();
-        let usage = settle::usage(self.usage, self.dialled, &self.counted, &mut self.output);
-        let cost = settle::cost(self.target(), &usage);
+        let from_provider = self.attempt.as_ref().is_some_and(|attempt| attempt.usage().is_some());
+        let (usage, cost) = self.used();
         admitted.lease.settle(settle::demand(&usage, cost));
-        self.translator = None;
+        if let Some(attempt) = &mut self.attempt {
+            self.recorder.relayed(attempt);
+            match how {
+                Close::Complete => attempt.succeeded(),
+                Close::ClientGone => attempt.blame(Blame::Nobody, "client_gone"),
+                Close::Failed(error) => attempt.blame(blame_of(error), error.code.as_deref().unwrap_or("error")),
+            }
+            attempt.over();
+        }
         self.held = None;
         self.recorder.close(how, &usage, from_provider, cost);
         Some(cost)
+    }
+
+    /// What the answer has used, with the price at the target that served it, micro-dollars.
+    fn used(&mut self) -> (Usage, u64) {
+        let (usage, target) = match (&mut self.attempt, self.dialled) {
+            (Some(attempt), _) => {
+                let reported = attempt.usage();
+                let prompt = Usage { input: self.counted.input, ..Usage::default() };
+                let usage = reported.unwrap_or_else(|| Usage { output: attempt.generated(), ..prompt });
+                (usage, attempt.target())
+            }
+            (None, Some(index)) => {
+                let usage = Usage { input: self.counted.input, ..Usage::default() };
+                (usage, self.plan.route().targets.get(index))
+            }
+            (None, None) => return (self.spent, self.spent_cost),
+        };
+        (settle::sum(&self.spent, &usage), self.spent_cost + settle::cost(target, &usage))
+    }
+}
+
+/// Whose fault it is that a stream ended with this error after its first content.
+fn blame_of(error: &Error) -> Blame {
+    match error.code.as_deref() {
+        // A long answer, or a client in a hurry.
+        Some("total_timeout" | "request_deadline" | "fault_injected") => Blame::Nobody,
+        _ => Blame::Target,
     }
 }
 

@@ -5,7 +5,9 @@
 //! doors call this; it knows no HTTP server and no HTTP client.
 
 mod admit;
+mod attempt;
 mod count;
+pub mod explain;
 mod flight;
 mod headers;
 pub mod identify;
@@ -19,7 +21,8 @@ mod route;
 mod settle;
 mod waiting;
 
-pub use flight::{Close, Flight};
+pub use attempt::{Attempt, Blame};
+pub use flight::{Close, Flight, Hedge, Next};
 pub use offload::Offload;
 pub use open::{Gateway, RequestHead};
 pub use record::{Recorder, Sinks};

@@ -6,21 +6,25 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::HeaderMap;
 use sluice_policies::Key;
-use sluice_providers::Endpoint;
+use sluice_providers::{Call, Endpoint};
 use tokio_util::task::TaskTracker;
 
+use super::admit::Admitted;
 use super::admit::Terms;
+use super::count::Counted;
 use super::flight::{Flight, Opened};
+use super::identify::Identity;
 use super::offload::Offload;
 use super::record::{Recorder, Sinks};
-use super::waiting::Waiting;
+use super::route::Plan;
+use super::waiting::{self, Waiting};
 use super::{admit, count, identify, parse, route};
 use crate::budget::{Budget, Held};
 use crate::config::{Config, Live};
 use crate::error::Error;
 use crate::state::Store;
 use crate::tokens::Counter;
-use crate::upstream::Upstreams;
+use crate::upstream::{Targets, Upstreams};
 
 /// What all requests of the process share.
 pub struct Gateway {
@@ -32,6 +36,8 @@ pub struct Gateway {
     pub counter: Arc<Counter>,
     /// Connection pools to providers.
     pub upstreams: Upstreams,
+    /// Load and health of every target.
+    pub targets: Targets,
     /// Bytes held by all requests.
     pub budget: Budget,
     /// Metrics, access log and traces.
@@ -82,16 +88,40 @@ impl Gateway {
         let call = parse::run(&self.offload, head.endpoint, body, heavy, recorder.request_id()).await?;
         let who = identify::run(head.key, head.headers, &call, &config)?;
         recorder.identified(&who, &call);
-        let plan = route::run(&config, &who, &call)?;
+        let patience = waiting::patience(head.headers, &who.class, recorder.started())?;
+        let waiting = head.waiting.clone();
+        let plan = route::run(self, &config, &who, &call, head.headers)?;
         recorder.routed(&plan, &call, &config);
+        let terms = Terms { config: &config, patience: &patience, waiting: &waiting, streams: call.stream };
+        let other = route::Cause::of(&plan);
+        let (plan, counted, admitted) = match self.admitted(&terms, &call, plan, &who, recorder).await {
+            Ok(all) => all,
+            Err(error) => {
+                let Some((plan, cause)) = other.fallback(self, &config, &who, &call, &error) else { return Err(error) };
+                recorder.fell_back(cause, plan.model());
+                self.admitted(&terms, &call, plan, &who, recorder).await?
+            }
+        };
+        Ok(Opened { call, who, plan, counted, admitted, config: Arc::clone(&config), patience, waiting })
+    }
+
+    /// Counts and admits a request to the model of a plan.
+    pub(super) async fn admitted(
+        self: &Arc<Self>,
+        terms: &Terms<'_>,
+        call: &Arc<Call>,
+        mut plan: Plan,
+        who: &Identity,
+        recorder: &mut Recorder,
+    ) -> Result<(Plan, Counted, Admitted), Error> {
+        let heavy = call.body.len() > terms.config.limits.count_off_thread_above;
         let begun = heavy.then(SystemTime::now);
-        let counted = count::run(self, &call, &plan, &who, heavy).await?;
+        let counted = count::run(self, call, &plan, who, heavy).await?;
+        route::know(self, &mut plan, call, &counted, heavy).await?;
         recorder.counted(&counted, begun);
         let begun = Instant::now();
-        let terms = Terms { config: &config, headers: head.headers, waiting: head.waiting, streams: call.stream };
-        let admitted = admit::run(self, &terms, &who, &plan, &counted).await;
+        let admitted = admit::run(self, terms, who, &plan, &counted).await;
         recorder.admitted(&admitted, begun);
-        let admitted = admitted?;
-        Ok(Opened { call, plan, counted, admitted, config })
+        Ok((plan, counted, admitted?))
     }
 }

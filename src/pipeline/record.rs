@@ -8,6 +8,7 @@ use sluice_providers::{Call, Field, Usage};
 use uuid::Uuid;
 
 use super::admit::Admitted;
+use super::attempt::Attempt;
 use super::count::Counted;
 use super::flight::Close;
 use super::identify::Identity;
@@ -15,12 +16,14 @@ use super::open::Gateway;
 use super::route::Plan;
 use crate::config::{Config, Status, TargetRoute};
 use crate::error::Error;
-use crate::telemetry::{AccessLog, Metrics, Outcome, Record, RequestTrace, Tracing};
+use crate::telemetry::{AccessLog, Metrics, Outcome, Record, RequestTrace, Tracing, Tried};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-sluice-target");
 const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
+const TRIED: HeaderName = HeaderName::from_static("x-sluice-tried");
+const FALLBACK: HeaderName = HeaderName::from_static("x-sluice-fallback");
 pub(super) const QUEUED: HeaderName = HeaderName::from_static("x-sluice-queue-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-sluice-overhead-us");
 /// The status that nginx made known for a client that left before its answer.
@@ -69,8 +72,6 @@ pub struct Recorder {
     sinks: Arc<Sinks>,
     record: Record,
     trace: RequestTrace,
-    /// When the current attempt left for the provider.
-    departed: Option<Instant>,
 }
 
 impl Recorder {
@@ -81,12 +82,17 @@ impl Recorder {
         let id = given.map_or_else(|| Arc::from(format!("req_{}", Uuid::now_v7().simple())), Arc::from);
         let trace = RequestTrace::start(&sinks.tracing, headers);
         sinks.metrics.begin();
-        Self { sinks, record: Record::start(id, endpoint), trace, departed: None }
+        Self { sinks, record: Record::start(id, endpoint), trace }
     }
 
     /// The id the client sees.
     pub fn request_id(&self) -> &Arc<str> {
         &self.record.request_id
+    }
+
+    /// When the request began.
+    pub(super) fn started(&self) -> Instant {
+        self.record.started
     }
 
     /// Ends a request that needed no provider.
@@ -159,6 +165,7 @@ impl Recorder {
 
     pub(super) fn attempt(&mut self, target: &TargetRoute) {
         self.record.attempts += 1;
+        self.record.overhead.get_or_insert_with(|| self.record.started.elapsed());
         self.record.target = Some(Arc::clone(&target.label));
         self.record.provider = Some(Arc::clone(&target.provider.name));
     }
@@ -167,34 +174,45 @@ impl Recorder {
         self.trace.inject(headers);
     }
 
-    pub(super) fn departed(&mut self) {
-        let now = Instant::now();
-        self.departed = Some(now);
-        self.record.overhead.get_or_insert(now - self.record.started);
+    pub(super) fn attempt_failed(&mut self, tried: Tried, departed: Option<Instant>) {
+        self.sinks.metrics.attempt_failed(&tried.target, &tried.why);
+        self.waited(departed);
+        self.record.tried.push(tried);
     }
 
-    pub(super) fn attempt_failed(&mut self, kind: &str) {
-        let target = self.record.target.as_deref().unwrap_or("none");
-        self.sinks.metrics.attempt_failed(target, kind);
-        self.waited("upstream");
-    }
-
-    pub(super) fn first_token(&mut self) {
-        if let Some(departed) = self.departed.filter(|_| self.record.first_token.is_none()) {
-            self.record.first_token = Some(departed.elapsed());
-            self.waited("upstream");
+    /// An attempt has something for the client.
+    pub(super) fn committed(&mut self, attempt: &Attempt) {
+        if let Some(target) = attempt.target() {
+            self.record.target = Some(Arc::clone(&target.label));
+            self.record.provider = Some(Arc::clone(&target.provider.name));
         }
+        self.waited(attempt.left_at());
     }
 
-    fn waited(&self, name: &'static str) {
-        if let Some(departed) = self.departed {
+    fn waited(&self, departed: Option<Instant>) {
+        if let Some(departed) = departed {
             let now = SystemTime::now();
-            self.trace.child(name, now.checked_sub(departed.elapsed()).unwrap_or(now), now);
+            self.trace.child("upstream", now.checked_sub(departed.elapsed()).unwrap_or(now), now);
         }
     }
 
-    pub(super) fn relayed(&mut self, bytes: usize) {
-        self.record.bytes_out += bytes as u64;
+    /// What an attempt brought, once it is over.
+    pub(super) fn relayed(&mut self, attempt: &Attempt) {
+        self.record.bytes_out += attempt.bytes();
+        if self.record.first_token.is_none() {
+            self.record.first_token = attempt.first_token();
+        }
+    }
+
+    /// Another model steps in.
+    pub(super) fn fell_back(&mut self, cause: &'static str, model: &Arc<str>) {
+        self.record.fallback = Some(cause);
+        self.record.model = Some(Arc::clone(model));
+    }
+
+    /// The stream broke off and went on with another target.
+    pub(super) fn continued(&mut self) {
+        self.record.continued += 1;
     }
 
     pub(super) fn answer_headers(&self, headers: &mut HeaderMap) {
@@ -205,6 +223,14 @@ impl Recorder {
             }
         }
         headers.insert(ATTEMPTS, HeaderValue::from(record.attempts));
+        if !record.tried.is_empty()
+            && let Ok(value) = HeaderValue::from_str(&Tried::line(&record.tried))
+        {
+            headers.insert(TRIED, value);
+        }
+        if let Some(cause) = record.fallback {
+            headers.insert(FALLBACK, HeaderValue::from_static(cause));
+        }
         if let Some(queued) = record.queued {
             headers.insert(QUEUED, millis(queued));
         }

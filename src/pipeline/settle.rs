@@ -5,7 +5,6 @@ use std::sync::Arc;
 use sluice_policies::Demand;
 use sluice_providers::{Usage, catalog::Tokenizer};
 
-use super::count::Counted;
 use crate::config::TargetRoute;
 use crate::tokens::Counter;
 
@@ -39,19 +38,20 @@ impl Output {
         self.pending.clear();
     }
 
-    fn total(&mut self) -> u64 {
+    pub(super) fn total(&mut self) -> u64 {
         self.flush();
         self.counted
     }
 }
 
-/// The usage to settle. Without the provider's word: the prompt, once it was sent, and the tokens
-/// relayed; not zero, and not the full bound.
-pub(super) fn usage(reported: Option<Usage>, dialled: bool, counted: &Counted, output: &mut Output) -> Usage {
-    match reported {
-        Some(usage) => usage,
-        None if dialled => Usage { input: counted.input, output: output.total(), ..Usage::default() },
-        None => Usage::default(),
+/// What two attempts used together.
+pub(super) fn sum(a: &Usage, b: &Usage) -> Usage {
+    Usage {
+        input: a.input + b.input,
+        cached_input: a.cached_input + b.cached_input,
+        cache_write: a.cache_write + b.cache_write,
+        output: a.output + b.output,
+        reasoning: a.reasoning + b.reasoning,
     }
 }
 

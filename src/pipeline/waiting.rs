@@ -1,7 +1,7 @@
 //! A request's wait in the queue: how long it may take, and what doors and metrics see of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName};
@@ -18,66 +18,93 @@ const SDK_TIMEOUTS: [HeaderName; 2] =
 /// Left of an SDK's timeout for the refusal to arrive before it gives up.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Shared with the door, which keeps the client's connection alive meanwhile.
+/// Shared with the door, which keeps the client's connection alive meanwhile. Clones are the same wait.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<Shared>);
+
 #[derive(Debug, Default)]
-pub struct Waiting {
+struct Shared {
     ahead: AtomicU32,
+    /// It is no longer in the queue, but on its way to a provider.
+    dialled: AtomicBool,
     long: Notify,
     admitted: Notify,
 }
 
 impl Waiting {
-    /// How many are ahead, when last heard.
-    pub fn ahead(&self) -> u32 {
-        self.ahead.load(Ordering::Relaxed)
+    /// What is to be told of it, in a comment.
+    pub fn comment(&self) -> String {
+        if self.0.dialled.load(Ordering::Relaxed) {
+            return ": waiting for the model\n\n".to_owned();
+        }
+        format!(": queued, {} ahead\n\n", self.0.ahead.load(Ordering::Relaxed))
     }
 
     /// Resolves when a stream has waited so long that the client should hear of it.
     pub async fn long(&self) {
-        self.long.notified().await;
+        self.0.long.notified().await;
     }
 
     /// Resolves when the request has been let in.
     pub async fn admitted(&self) {
-        self.admitted.notified().await;
+        self.0.admitted.notified().await;
     }
 
     /// Says that it has been.
     pub fn let_in(&self) {
-        self.admitted.notify_one();
+        self.0.admitted.notify_one();
     }
 
     pub(super) fn at(&self, ahead: u32) {
-        self.ahead.store(ahead, Ordering::Relaxed);
+        self.0.ahead.store(ahead, Ordering::Relaxed);
+    }
+
+    /// The provider is long in answering: the client should hear of it.
+    pub fn is_dialled(&self) {
+        self.0.dialled.store(true, Ordering::Relaxed);
+        self.takes_long();
     }
 
     pub(super) fn takes_long(&self) {
-        self.long.notify_one();
+        self.0.long.notify_one();
     }
+}
+
+/// How long a client is ready to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// In the queue.
+    pub(super) queue: Duration,
+    /// For all of its answer, if it said so.
+    pub(super) deadline: Option<tokio::time::Instant>,
 }
 
 /// The longest a request may wait: its class's `max_wait`, or less if the client says so or would
 /// give up before.
-pub(super) fn patience(headers: &HeaderMap, class: &Class) -> Result<Duration, Error> {
-    let mut patience = class.max_wait;
-    if let Some(value) = headers.get(&DEADLINE) {
-        let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-        let Some(millis) = millis else {
-            let message = "header x-sluice-deadline-ms: it must be a whole number of milliseconds";
-            let mut error = Error::invalid("invalid_deadline", message);
-            error.param = Some("x-sluice-deadline-ms".to_owned());
-            return Err(error);
-        };
-        patience = patience.min(Duration::from_millis(millis));
-    }
+pub(super) fn patience(headers: &HeaderMap, class: &Class, started: Instant) -> Result<Patience, Error> {
+    let own = deadline(headers)?;
+    let mut queue = own.map_or(class.max_wait, |deadline| class.max_wait.min(deadline));
     for value in SDK_TIMEOUTS.iter().filter_map(|name| headers.get(name)) {
         let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
         // An SDK without a timeout may send anything, and it is not the user's doing.
         if let Some(timeout) = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-            patience = patience.min(timeout.saturating_sub(MARGIN));
+            queue = queue.min(timeout.saturating_sub(MARGIN));
         }
     }
-    Ok(patience)
+    let deadline = own.and_then(|time| tokio::time::Instant::from_std(started).checked_add(time));
+    Ok(Patience { queue, deadline })
+}
+
+/// The client's own deadline.
+fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let Some(value) = headers.get(&DEADLINE) else { return Ok(None) };
+    let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    millis.map(|millis| Some(Duration::from_millis(millis))).ok_or_else(|| {
+        let message = "header x-sluice-deadline-ms: it must be a whole number of milliseconds";
+        let mut error = Error::invalid("invalid_deadline", message);
+        error.param = Some("x-sluice-deadline-ms".to_owned());
+        error
+    })
 }
 
 /// Counts a wait from its begin to its end, however it ends.
@@ -131,7 +158,7 @@ mod tests {
         let header = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        patience(&pairs.iter().map(header).collect(), &class)
+        patience(&pairs.iter().map(header).collect(), &class, Instant::now()).map(|patience| patience.queue)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use super::metrics::Metrics;
-use super::record::Record;
+use super::record::{Record, Tried};
 
 /// Bytes that may wait for the writer; lines beyond are dropped and counted.
 const WAITING: usize = 4 * 1024 * 1024;
@@ -49,6 +49,12 @@ struct Line<'a> {
     model: Option<&'a str>,
     target: Option<&'a str>,
     attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tried: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continued: Option<u32>,
     stream: bool,
     status: u16,
     outcome: &'a str,
@@ -168,6 +174,9 @@ fn line(record: &Record) -> Line<'_> {
         model: record.model.as_deref(),
         target: record.target.as_deref(),
         attempts: record.attempts,
+        tried: (!record.tried.is_empty()).then(|| Tried::line(&record.tried)),
+        fallback: record.fallback,
+        continued: (record.continued > 0).then_some(record.continued),
         stream: record.stream,
         status: record.status,
         outcome: record.outcome.as_str(),

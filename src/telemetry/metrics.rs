@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::record::{Record, TOKEN_KINDS};
+use super::route_metrics::RouteMetrics;
 use super::store_metrics::StoreMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
@@ -98,7 +99,7 @@ type Times = Family<Route, Histogram, Buckets>;
 
 /// All metrics of the process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>, StoreMetrics);
+pub struct Metrics(Arc<Inner>, StoreMetrics, RouteMetrics);
 
 struct Inner {
     registry: Registry,
@@ -162,12 +163,18 @@ impl Metrics {
         };
         inner.register();
         let store = StoreMetrics::register(&mut inner.registry);
-        Self(Arc::new(inner), store)
+        let routes = RouteMetrics::register(&mut inner.registry);
+        Self(Arc::new(inner), store, routes)
     }
 
     /// Those of queues and of the store.
     pub fn store(&self) -> &StoreMetrics {
         &self.1
+    }
+
+    /// Those of targets and of failover.
+    pub fn routes(&self) -> &RouteMetrics {
+        &self.2
     }
 
     /// One request that has ended.
@@ -210,10 +217,11 @@ impl Metrics {
         self.0.admissions.get_or_create(&Decision { limit: limit.to_owned(), decision }).inc();
     }
 
-    /// An attempt that failed before anything was sent. `kind` is a code of the gateway's or, at
-    /// most, of a provider's; it is cut to letters so that it cannot grow labels without bound.
+    /// An attempt that failed before anything was sent. `kind` is a code of the gateway's or a
+    /// status; anything else is `other`, so that it cannot grow labels without bound.
     pub fn attempt_failed(&self, target: &str, kind: &str) {
-        let known = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let known = kind.len() <= 40
+            && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         let kind = if known { kind } else { "other" }.to_owned();
         self.0.attempt_failures.get_or_create(&Failure { target: target.to_owned(), kind }).inc();
     }

@@ -7,11 +7,13 @@ mod access_log;
 pub mod logging;
 mod metrics;
 mod record;
+mod route_metrics;
 mod store_metrics;
 mod trace;
 
 pub use access_log::AccessLog;
 pub use metrics::{METRICS, Metrics};
-pub use record::{Outcome, Record};
+pub use record::{Outcome, Record, Tried};
+pub use route_metrics::RouteMetrics;
 pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};

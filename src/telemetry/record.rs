@@ -41,6 +41,22 @@ impl Outcome {
     }
 }
 
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// `provider/model`.
+    pub target: String,
+    /// The code of what went wrong.
+    pub why: String,
+}
+
+impl Tried {
+    /// For a header, a log line or a span: `a/m=connect_failed, b/m=first_token_timeout`.
+    pub fn line(all: &[Self]) -> String {
+        all.iter().map(|one| format!("{}={}", one.target, one.why)).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -68,6 +84,12 @@ pub struct Record {
     pub provider: Option<Arc<str>>,
     /// Targets tried.
     pub attempts: u32,
+    /// Those of them that failed, in order.
+    pub tried: Vec<Tried>,
+    /// Why another model stepped in.
+    pub fallback: Option<&'static str>,
+    /// How often the stream broke off and went on with another target.
+    pub continued: u32,
     /// Whether the answer streams.
     pub stream: bool,
     /// How the prompt was counted.
@@ -123,6 +145,9 @@ impl Record {
             target: None,
             provider: None,
             attempts: 0,
+            tried: Vec::new(),
+            fallback: None,
+            continued: 0,
             stream: false,
             count_method: None,
             counted_input: 0,

@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData,
 };
 
-use super::record::{Outcome, Record};
+use super::record::{Outcome, Record, Tried};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -209,6 +209,9 @@ fn attributes(record: &Record, operation: &'static str) -> Vec<KeyValue> {
         KeyValue::new("sluice.attempts", i64::from(record.attempts)),
         KeyValue::new("sluice.cost_micros", number(record.cost_micros)),
     ];
+    if !record.tried.is_empty() {
+        all.push(KeyValue::new("sluice.tried", Tried::line(&record.tried)));
+    }
     let named = [
         ("gen_ai.provider.name", &record.provider),
         ("gen_ai.request.model", &record.model),

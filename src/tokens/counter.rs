@@ -72,9 +72,15 @@ impl Counter {
         ratio(tokenizer, vocabulary::count(tokenizer, text))
     }
 
+    /// The tokens of plain text, in order, by the vocabulary nearest to the model's.
+    pub fn tokens(&self, tokenizer: Tokenizer, text: &str) -> Vec<u32> {
+        vocabulary::encode(tokenizer, text)
+    }
+
     /// Counts a call's prompt. CPU work, linear in the body: large bodies belong off the I/O
     /// threads. Errors name the message that is not one.
     pub fn call(&self, call: &Call, model: &Model) -> Result<Counted, BadRequest> {
+        call.utf8()?;
         let (tally, prompts) = match call.endpoint {
             Endpoint::ChatCompletions => (self.chat(call, model)?, 1),
             Endpoint::Completions => plain(call, model, Field::Prompt, "prompt")?,

@@ -10,11 +10,16 @@ const LONGEST_RUN: usize = 4096;
 /// Counts tokens of ordinary text; the names of special tokens are text like any other.
 trait Vocabulary: Sync {
     fn count(&self, text: &str) -> usize;
+    fn encode(&self, text: &str) -> Vec<u32>;
 }
 
 impl Vocabulary for tiktoken::CoreBpe {
     fn count(&self, text: &str) -> usize {
         tiktoken::CoreBpe::count(self, text)
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        tiktoken::CoreBpe::encode(self, text)
     }
 }
 
@@ -24,6 +29,10 @@ struct Reference(&'static tiktoken_rs::CoreBPE);
 impl Vocabulary for Reference {
     fn count(&self, text: &str) -> usize {
         self.0.count_ordinary(text)
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.0.encode_ordinary(text)
     }
 }
 
@@ -57,6 +66,15 @@ pub(super) fn count(tokenizer: Tokenizer, text: &str) -> u64 {
         let mut total = 0;
         pieces(text, |piece| total += vocabulary.count(piece) as u64);
         total
+    })
+}
+
+/// The tokens of `text`, in order. Linear in the text.
+pub(super) fn encode(tokenizer: Tokenizer, text: &str) -> Vec<u32> {
+    with(tokenizer, |vocabulary| {
+        let mut all = Vec::new();
+        pieces(text, |piece| all.extend(vocabulary.encode(piece)));
+        all
     })
 }
 

@@ -1,7 +1,25 @@
-//! Connections to providers: one pool per provider, what they are shown, and the errors of dialling.
-//! Only this folder knows the HTTP client.
+//! Providers as the gateway reaches them: one HTTP pool each, what they are shown, the errors of
+//! dialling, and what is known of every target: its load, its health, its retry budget, and which one
+//! is next. Only this folder knows the HTTP client.
 
+mod balance;
+mod budget;
+mod checks;
 mod credentials;
+mod health;
+mod load;
+mod model;
 mod pool;
+mod prefix;
+mod registry;
+mod target;
+mod window;
 
+pub use balance::{Why, local_number};
+pub use checks::check;
+pub use health::Standing;
+pub use model::{Asked, ModelState, Picked, bit};
 pub use pool::{Incoming, Upstreams};
+pub use prefix::chain;
+pub use registry::Targets;
+pub use target::{Mode, Override, Serving, TargetState};

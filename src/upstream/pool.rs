@@ -2,13 +2,14 @@
 //! change how it connects.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, header};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
-use super::credentials::{Keychain, Verdict};
+use super::credentials::{Auth, Keychain, Verdict};
 use crate::config::{Config, Provider};
 use crate::error::Error;
 
@@ -29,8 +30,8 @@ struct PoolKey {
 }
 
 impl PoolKey {
-    fn of(provider: &Provider) -> Self {
-        Self { base_url: provider.base_url.clone(), connect: provider.timeouts.connect, http2: provider.http2 }
+    fn of(provider: &Provider, connect: Duration) -> Self {
+        Self { base_url: provider.base_url.clone(), connect, http2: provider.http2 }
     }
 }
 
@@ -42,11 +43,16 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
-    /// Sends a request and waits for the head of the answer. No deadline but that of connecting:
-    /// the caller has its own. A request whose key is refused is sent again with another key, if
+    /// Sends a request and waits for the head of the answer. No deadline but `connect`, that of
+    /// connecting: the caller has its own. A request whose key is refused is sent again with another key, if
     /// there is one that does not rest. Dropping the future cancels the request.
-    pub async fn send(&self, provider: &Provider, request: UpstreamRequest) -> Result<Response<Incoming>, Error> {
-        let client = self.pool(provider)?;
+    pub async fn send(
+        &self,
+        provider: &Provider,
+        connect: Duration,
+        request: UpstreamRequest,
+    ) -> Result<Response<Incoming>, Error> {
+        let client = self.pool(provider, connect)?;
         let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
         let mut request = Some(request);
@@ -55,9 +61,9 @@ impl Upstreams {
             let Some(UpstreamRequest { method, headers, body, .. }) = next else { break };
             let mut builder = client.request(method, &url).headers(headers).body(body);
             builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-            let mut wire = builder.build().map_err(|error| explain(provider, &error))?;
+            let mut wire = builder.build().map_err(|error| explain(provider, connect, &error))?;
             let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
-            let response = client.execute(wire).await.map_err(|error| explain(provider, &error))?;
+            let response = client.execute(wire).await.map_err(|error| explain(provider, connect, &error))?;
             let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
             if left == 0 || verdict == Verdict::Keep {
                 return Ok(response.into());
@@ -66,15 +72,23 @@ impl Upstreams {
         Err(no_credentials(provider, "there is no usable key"))
     }
 
+    /// What asks a provider, over its own pool, whether it is there.
+    pub(super) fn asker(&self, provider: &Arc<Provider>) -> Asker {
+        let client = self.pool(provider, provider.timeouts.connect).ok();
+        Asker { client, auth: self.keychain.of(provider).ok(), provider: Arc::clone(provider) }
+    }
+
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
-        let used: Vec<PoolKey> = config.providers.values().map(|provider| PoolKey::of(provider)).collect();
+        let targets = || config.models.values().flat_map(|model| &model.targets);
+        let used: Vec<PoolKey> =
+            targets().map(|target| PoolKey::of(&target.provider, target.timeouts.connect)).collect();
         self.pools.write().retain(|key, _| used.contains(key));
         self.keychain.retain(config);
     }
 
-    fn pool(&self, provider: &Provider) -> Result<reqwest::Client, Error> {
-        let key = PoolKey::of(provider);
+    fn pool(&self, provider: &Provider, connect: Duration) -> Result<reqwest::Client, Error> {
+        let key = PoolKey::of(provider, connect);
         if let Some(client) = self.pools.read().get(&key) {
             return Ok(client.clone());
         }
@@ -82,6 +96,34 @@ impl Upstreams {
             .map_err(|error| Error::internal(format!("no HTTP client for provider {}: {error}", provider.name)))?;
         Ok(self.pools.write().entry(key).or_insert(client).clone())
     }
+}
+
+/// Asks one provider whether it is there.
+pub(super) struct Asker {
+    client: Option<reqwest::Client>,
+    auth: Option<Arc<Auth>>,
+    provider: Arc<Provider>,
+}
+
+impl Asker {
+    /// Whether a path of the provider's root answers well in time.
+    pub(super) async fn ask(&self, path: &str, patience: Duration) -> bool {
+        let (Some(client), Some(auth), provider) = (&self.client, &self.auth, &self.provider) else { return false };
+        let root = root(&provider.base_url);
+        let request = client.get(format!("{root}{path}")).headers(provider.headers.clone()).timeout(patience);
+        let Ok(mut request) = request.build() else { return false };
+        if auth.apply(&mut request).await.is_err() {
+            return false;
+        }
+        client.execute(request).await.is_ok_and(|response| response.status().as_u16() < 400)
+    }
+}
+
+/// Scheme and authority of a URL.
+fn root(url: &str) -> &str {
+    let from = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(from..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| from + at);
+    url.get(..end).unwrap_or(url)
 }
 
 fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
@@ -107,14 +149,14 @@ fn no_credentials(provider: &Provider, why: &str) -> Error {
 }
 
 /// Says what failed without the URL's query or any header.
-fn explain(provider: &Provider, error: &reqwest::Error) -> Error {
+fn explain(provider: &Provider, connect: Duration, error: &reqwest::Error) -> Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
     let name = &provider.name;
     if error.is_connect() && error.is_timeout() {
-        let after = provider.timeouts.connect.as_secs_f32();
+        let after = connect.as_secs_f32();
         let message = format!("provider {name}: no connection within {after} s (timeouts.connect)");
         return Error::deadline("connect_timeout", message);
     }
@@ -122,4 +164,18 @@ fn explain(provider: &Provider, error: &reqwest::Error) -> Error {
         return Error::upstream("connect_failed", format!("provider {name}: cannot connect: {cause}"));
     }
     Error::upstream("upstream_reset", format!("provider {name}: the connection broke off before an answer: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_of_an_address_has_no_path() {
+        for (url, expected) in
+            [("http://a:1/v1", "http://a:1"), ("https://b", "https://b"), ("http://c/x/y", "http://c")]
+        {
+            assert_eq!(root(url), expected);
+        }
+    }
 }

@@ -17,7 +17,13 @@ mod drain;
 #[cfg(test)]
 mod envoy;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -32,6 +38,8 @@ mod quota;
 mod redis;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod routing;
 #[cfg(test)]
 mod tokens_doc;
 #[cfg(test)]

@@ -7,8 +7,8 @@ use serde_json::json;
 use sluice::config;
 use sluice_mock::{AWS_ACCESS_KEY, AWS_SECRET_KEY, AWS_SESSION_ACCESS_KEY, AWS_SESSION_TOKEN, Behaviour};
 use sluice_policies::PolicyFile;
-use sluice_providers::catalog::{AuthStyle, Catalog};
-use sluice_providers::{ADAPTERS, Auth};
+use sluice_providers::ADAPTERS;
+use sluice_providers::catalog::Catalog;
 
 use crate::common::{Gate, KEY, ask, events, policy, value};
 
@@ -135,26 +135,16 @@ fn the_blocks_of_the_docs_are_right() {
     }
 }
 
-/// The catalog and the adapters each say where a kind is and how it takes keys.
+/// An adapter without an entry of the catalog could not be configured, an entry without an adapter
+/// would promise too much.
 #[test]
-fn catalog_and_adapters_agree() {
+fn catalog_and_adapters_know_the_same_kinds() {
     let catalog = Catalog::builtin().unwrap();
-    let listed: Vec<&str> = catalog.kinds().map(|kind| &*kind.name).collect();
-    assert!(listed.iter().all(|name| ADAPTERS.iter().any(|adapter| adapter.name() == *name)));
-    for adapter in ADAPTERS {
-        let (declared, name) = (adapter.declares(), adapter.name());
-        let kind = catalog.kind(name).unwrap_or_else(|| panic!("{name} is not in the catalog"));
-        if let Some(url) = declared.base_url {
-            assert_eq!(kind.base_url.as_deref(), Some(url), "{name}");
-        }
-        let takes = |auth: Auth| match (&kind.auth, auth) {
-            (AuthStyle::Header(ours) | AuthStyle::Entra { header: ours }, Auth::Header(theirs)) => &**ours == theirs,
-            (AuthStyle::SigV4 { service: ours }, Auth::SigV4 { service: theirs }) => *ours == theirs,
-            (AuthStyle::Bearer, Auth::Bearer) | (AuthStyle::Google, Auth::Google) => true,
-            _ => false,
-        };
-        assert!(declared.auth.first().copied().is_none_or(takes), "{name}: {:?} and {:?}", kind.auth, declared.auth);
-    }
+    let mut listed: Vec<String> = catalog.kinds().map(|kind| kind.name.to_string()).collect();
+    let mut adapted: Vec<String> = ADAPTERS.iter().map(|adapter| adapter.name().to_owned()).collect();
+    listed.sort();
+    adapted.sort();
+    assert_eq!(listed, adapted);
 }
 
 #[test]

@@ -152,6 +152,12 @@ impl Asked {
         blocks
     }
 
+    /// The text of the answer.
+    pub(crate) fn said(&self) -> String {
+        let text = |step: Step| if let Piece::Text(word) = step.piece { Some(word) } else { None };
+        self.steps("").filter_map(text).collect()
+    }
+
     /// Why the answer ends.
     pub(crate) fn finish(&self) -> Finish {
         let natural = if self.plan().is_empty() { Finish::Stop } else { Finish::ToolCalls };

@@ -27,18 +27,24 @@ pub struct Behaviour {
     pub reply_tool: bool,
     /// Answer with this error status.
     pub status: Option<u16>,
+    /// To so many requests of a hundred; the others are answered.
+    pub status_percent: u8,
     /// Seconds for the `retry-after` of an error status.
     pub retry_after: Option<f64>,
     /// Break the connection.
     pub reset: Option<Reset>,
     /// Fall silent after so many content chunks.
     pub stall_after: Option<u64>,
+    /// Send the head and nothing more.
+    pub stall_at_head: bool,
     /// Send bytes that are no JSON.
     pub malformed: bool,
     /// Put an error event into the stream after so many content chunks.
     pub error_after: Option<u64>,
     /// Claim this content-encoding.
     pub content_encoding: Option<String>,
+    /// Simulate a KV cache with room for so many tokens, and report what was read from it.
+    pub kv_cache: Option<u64>,
     /// Report these prompt tokens.
     pub prompt_tokens: Option<u64>,
     /// Report these completion tokens.
@@ -128,7 +134,7 @@ pub enum Reason {
 pub enum Reset {
     /// Before the head.
     BeforeHead,
-    /// After so many content chunks.
+    /// After so many content chunks; a whole answer breaks in its middle.
     AfterChunks(u64),
 }
 
@@ -144,12 +150,15 @@ impl Default for Behaviour {
             usage: true,
             reply_tool: false,
             status: None,
+            status_percent: 100,
             retry_after: None,
             reset: None,
             stall_after: None,
+            stall_at_head: false,
             malformed: false,
             error_after: None,
             content_encoding: None,
+            kv_cache: None,
             prompt_tokens: None,
             completion_tokens: None,
             calls: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -127,8 +127,11 @@ fn whole(endpoint: &Endpoint, heard: &Heard<'_>) -> Result<(Value, u64), Refusal
 }
 
 async fn generate(shared: &Shared, heard: &Heard<'_>, format: &'static dyn Format) -> Result<Response<Paced>, Stop> {
-    let asked = format.read(heard)?;
+    let mut asked = format.read(heard)?;
     fault(&asked.behaviour, format.dialect())?;
+    if let Some(capacity) = asked.behaviour.kv_cache {
+        asked.behaviour.cached_tokens = shared.kv_cache.serve(&asked.body["messages"], &asked.said(), capacity);
+    }
     let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
     pause(asked.behaviour.head_ms).await;
     if asked.streams {
@@ -139,7 +142,11 @@ async fn generate(shared: &Shared, heard: &Heard<'_>, format: &'static dyn Forma
     if asked.behaviour.malformed {
         return Ok(respond::bytes(StatusCode::OK, "application/json", Bytes::from_static(b"{\"choices\":[{")));
     }
-    Ok(respond::json(StatusCode::OK, &format.whole(&asked, id)))
+    let body = Bytes::from(format.whole(&asked, id).to_string());
+    let length = HeaderValue::from(body.len());
+    let mut response = respond::stream("application/json", Paced::whole_or_broken(body, &asked.behaviour));
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    Ok(response)
 }
 
 async fn transcribe(shared: &Shared, heard: &Heard<'_>) -> Result<Response<Paced>, Stop> {
@@ -156,13 +163,18 @@ async fn transcribe(shared: &Shared, heard: &Heard<'_>) -> Result<Response<Paced
     })
 }
 
+/// Goes through every number of a hundred in a fixed order: shares of faults are exact.
+static DICE: AtomicU64 = AtomicU64::new(0);
+
 /// The fault a behaviour asks for before anything is answered.
 fn fault(behaviour: &Behaviour, dialect: Dialect) -> Result<(), Stop> {
     if matches!(behaviour.reset, Some(Reset::BeforeHead)) {
         return Err(Stop::Broken);
     }
+    let dice = DICE.fetch_add(37, Ordering::Relaxed) % 100;
+    let status = behaviour.status.filter(|_| dice < u64::from(behaviour.status_percent));
     let refusal = behaviour.refuse.map(|reason| Refusal::on_demand(dialect, reason));
-    match (refusal, behaviour.status) {
+    match (refusal, status) {
         (Some(refusal), None) => Err(refusal.into()),
         (Some(refusal), Some(status)) => Err(Refusal { status, ..refusal }.into()),
         (None, Some(status)) => Err(Refusal::with_status(status).into()),

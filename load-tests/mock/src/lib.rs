@@ -19,6 +19,7 @@ mod embeddings;
 mod format;
 mod gemini;
 mod inflight;
+mod kvcache;
 mod media;
 mod multipart;
 mod openai;

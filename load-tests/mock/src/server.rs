@@ -25,6 +25,7 @@ use crate::accounts::Accounts;
 use crate::behaviour::Behaviour;
 use crate::dispatch;
 use crate::inflight::InFlight;
+use crate::kvcache::KvCache;
 use crate::respond;
 use crate::stream::{Paced, Streams};
 use crate::tokens;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) defaults: Mutex<Behaviour>,
     forgetful: bool,
     pub(crate) accounts: Accounts,
+    pub(crate) kv_cache: KvCache,
     received: Mutex<VecDeque<Received>>,
     pub(crate) streams: Arc<Streams>,
     in_flight: Arc<InFlight>,
@@ -109,6 +111,7 @@ impl Mock {
             defaults: Mutex::new(self.defaults),
             forgetful: self.forgetful,
             accounts: Accounts::default(),
+            kv_cache: KvCache::default(),
             received: Mutex::default(),
             streams: Arc::default(),
             in_flight: Arc::default(),
@@ -223,6 +226,7 @@ fn operate(shared: &Shared, parts: &http::request::Parts, body: &Bytes) -> Optio
             ok(&json!(all))
         }
         (&Method::GET, "/inflight") => ok(&shared.in_flight.read()),
+        (&Method::GET, "/kv") => ok(&shared.kv_cache.read()),
         (&Method::POST, "/mock/reset") => {
             shared.received.lock().clear();
             ok(&json!({}))

@@ -55,6 +55,9 @@ impl Paced {
     pub(crate) fn new(mut events: Events, behaviour: &Behaviour, streams: Arc<Streams>) -> Self {
         streams.open.fetch_add(1, Ordering::Relaxed);
         let mut steps = VecDeque::new();
+        if behaviour.stall_at_head {
+            steps.push_back(Step::Stall);
+        }
         let prelude = std::mem::take(&mut events.prelude);
         for event in prelude.into_iter().filter(|_| !behaviour.no_start) {
             send(&mut steps, event, behaviour.split);
@@ -76,6 +79,20 @@ impl Paced {
             streams,
             flight: None,
         }
+    }
+
+    /// A body in one piece, or what a fault leaves of it.
+    pub(crate) fn whole_or_broken(mut body: Bytes, behaviour: &Behaviour) -> Self {
+        let fault = match behaviour.reset {
+            _ if behaviour.stall_at_head || behaviour.stall_after.is_some() => Step::Stall,
+            Some(Reset::AfterChunks(_)) => Step::Reset,
+            _ => return Self::whole(body),
+        };
+        body.truncate(if behaviour.stall_at_head { 0 } else { body.len() / 2 });
+        let steps = [Step::Send(body), Step::Wait(Duration::from_millis(5)), fault];
+        let mut broken = Self::whole(Bytes::new());
+        broken.steps = VecDeque::from(steps);
+        broken
     }
 
     /// Plans the next event once the steps of the last are done.

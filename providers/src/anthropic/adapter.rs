@@ -11,7 +11,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::{Call, Endpoint};
-use crate::declare::{Auth, Declaration, Feature, Support};
+use crate::declare::{Declaration, Feature, Support};
 use crate::dialect::{self, Dialect};
 use crate::error::UpstreamError;
 use crate::hub::{self, ChatRequest, json_by_tool};
@@ -59,8 +59,6 @@ pub(crate) static ANTHROPIC: Anthropic = Anthropic;
 static DECLARED: Declaration = Declaration {
     kind: "anthropic",
     title: "Anthropic",
-    base_url: Some("https://api.anthropic.com/v1"),
-    auth: &[Auth::Header("x-api-key"), Auth::Bearer],
     speaks: &[Dialect::AnthropicMessages],
     endpoints: &[(Endpoint::ChatCompletions, Support::Yes)],
     features: FEATURES,

@@ -101,8 +101,8 @@ fn block(part: &Part<'_>, message: &Message<'_>) -> Result<Value, TranslateError
 
 fn source(media: &Media<'_>, message: &Message<'_>) -> Result<Value, TranslateError> {
     Ok(match media {
-        Media::Url(url) if url.starts_with("http") => json!({"type": "url", "url": url}),
-        Media::Url(_) => return Err(untranslatable(message, "URLs but http and https").into()),
+        Media::Url(url) if url.starts_with("https:") => json!({"type": "url", "url": url}),
+        Media::Url(_) => return Err(untranslatable(message, "URLs but https").into()),
         Media::Data(blob) if blob.media_type == "text/plain" => {
             let text = STANDARD.decode(blob.data.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let text = text.ok_or_else(|| untranslatable(message, "text that is not UTF-8 in base64"))?;

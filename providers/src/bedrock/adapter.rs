@@ -11,7 +11,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::{Call, Endpoint};
-use crate::declare::{Auth, Declaration, Feature, Support};
+use crate::declare::{Declaration, Feature, Support};
 use crate::dialect;
 use crate::error::UpstreamError;
 use crate::hub::{self, Bridge, ChatRequest, json_by_tool};
@@ -27,8 +27,6 @@ pub(crate) static BEDROCK: Bedrock = Bedrock;
 static DECLARED: Declaration = Declaration {
     kind: "bedrock",
     title: "Amazon Bedrock",
-    base_url: None,
-    auth: &[Auth::SigV4 { service: "bedrock" }, Auth::Bearer],
     speaks: &[],
     endpoints: &[
         (Endpoint::ChatCompletions, Support::By("Converse")),

@@ -9,7 +9,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::{Call, Endpoint};
-use crate::declare::{Auth, Declaration, Feature, Support};
+use crate::declare::{Declaration, Feature, Support};
 use crate::dialect;
 use crate::error::UpstreamError;
 use crate::hub::{self, ChatRequest, Decoder};
@@ -28,8 +28,8 @@ pub(super) const FEATURES: &[(Feature, Support)] = &[
     (Feature::FileId, Support::No),
     (Feature::AudioInput, Support::Yes),
     (Feature::AudioOutput, Support::No),
-    (Feature::JsonObject, Support::Yes),
-    (Feature::JsonSchema, Support::Yes),
+    (Feature::JsonObject, Support::By("`responseMimeType`; beside tools before Gemini 3 a forced tool")),
+    (Feature::JsonSchema, Support::By("`responseJsonSchema`; beside tools before Gemini 3 a forced tool")),
     (Feature::Stop, Support::Yes),
     (Feature::TopK, Support::Yes),
     (Feature::Seed, Support::Yes),
@@ -56,8 +56,6 @@ pub(crate) static GEMINI: Gemini = Gemini;
 static DECLARED: Declaration = Declaration {
     kind: "gemini",
     title: "Google AI Studio",
-    base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
-    auth: &[Auth::Header("x-goog-api-key"), Auth::Google],
     speaks: &[],
     endpoints: &[
         (Endpoint::ChatCompletions, Support::Yes),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::errors;
+use super::request::json_by_tool;
 use super::wire::{WireAnswer, WireCandidate, WirePart, WireUsage};
 use crate::adapter::{Exchange, TranslateError, Usage};
-use crate::hub::{Decoder, Event, Finish, Frame, Sink, line};
+use crate::hub::{Decoder, Event, Finish, Frame, JSON_TOOL, Sink, line};
 use crate::text::{Text, some, str_of};
 
 /// A number above it is a provider's mistake.
@@ -22,6 +23,8 @@ struct Choice {
 
 /// Reads a stream, or the one piece of a whole answer.
 pub(super) struct ContentDecoder {
+    /// Calls of `JSON_TOOL` are text.
+    json: bool,
     begun: bool,
     choices: Vec<Choice>,
     usage: Option<WireUsage>,
@@ -31,7 +34,8 @@ pub(super) struct ContentDecoder {
 
 impl ContentDecoder {
     pub(super) fn new(exchange: &Exchange<'_>) -> Self {
-        Self { begun: false, choices: Vec::new(), usage: None, id: Arc::clone(&exchange.call.stamp.id) }
+        let json = json_by_tool(exchange.call, &exchange.target.model);
+        Self { json, begun: false, choices: Vec::new(), usage: None, id: Arc::clone(&exchange.call.stamp.id) }
     }
 
     /// Takes one piece.
@@ -103,6 +107,10 @@ impl ContentDecoder {
         }
         let seal = part.thought_signature.as_ref().map(Text::as_str);
         match (&part.function_call, seal) {
+            (Some(call), _) if self.json && call.name.as_str() == JSON_TOOL => {
+                let json = some(call.args).map_or_else(|| "{}".to_owned(), line);
+                sink.emit(Event::Text { choice: number, text: &json });
+            }
             (Some(call), signature) => {
                 let index = choice.calls;
                 choice.calls += 1;

@@ -5,10 +5,23 @@ use serde_json::{Map, Value, json};
 use super::contents::{self, Style};
 use super::generation::Generation;
 use crate::adapter::TranslateError;
-use crate::hub::{ChatRequest, Effort, Format, ToolChoice, called, parsed};
+use crate::call::{Call, Field};
+use crate::hub::{ChatRequest, Effort, Format, JSON_TOOL, ToolChoice, called, json_tool, parsed};
 
 /// The least budget of thoughts of models that cannot do without.
 const LEAST_BUDGET: u64 = 128;
+
+/// Before Gemini 3 an answer is JSON or calls tools, not either: beside tools the answer is made
+/// by one more of them.
+pub(super) fn json_by_tool(call: &Call, model: &str) -> bool {
+    let raw = call.raw(Field::ResponseFormat).and_then(|text| serde_json::from_str(text).ok());
+    let tools = call.raw(Field::Tools).is_some_and(|tools| tools.contains('{'));
+    tools && Format::read(raw).is_ok_and(|format| format.is_json()) && !Generation::of(model).levels()
+}
+
+fn by_tool(request: &ChatRequest<'_>, generation: Generation) -> bool {
+    request.format.is_json() && !request.tools.is_empty() && !generation.levels()
+}
 
 /// The body.
 pub(super) fn body(request: &ChatRequest<'_>, model: &str, ids: bool) -> Result<Value, TranslateError> {
@@ -19,9 +32,12 @@ pub(super) fn body(request: &ChatRequest<'_>, model: &str, ids: bool) -> Result<
         body.insert("systemInstruction".to_owned(), json!({"parts": system}));
     }
     body.insert("contents".to_owned(), contents.into());
-    tools(request, &mut body)?;
+    let by_tool = by_tool(request, style.generation);
+    tools(request, by_tool, &mut body)?;
     let mut config = sampling(request);
-    format(&request.format, &mut config)?;
+    if !by_tool {
+        format(&request.format, &mut config)?;
+    }
     if let Some(thinking) = thinking(request, model, style.generation) {
         config.insert("thinkingConfig".to_owned(), thinking);
     }
@@ -31,7 +47,7 @@ pub(super) fn body(request: &ChatRequest<'_>, model: &str, ids: bool) -> Result<
     Ok(body.into())
 }
 
-fn tools(request: &ChatRequest<'_>, body: &mut Map<String, Value>) -> Result<(), TranslateError> {
+fn tools(request: &ChatRequest<'_>, by_tool: bool, body: &mut Map<String, Value>) -> Result<(), TranslateError> {
     let mut functions = Vec::with_capacity(request.tools.len());
     for (index, tool) in request.tools.iter().enumerate() {
         let mut function = json!({"name": tool.name});
@@ -44,6 +60,15 @@ fn tools(request: &ChatRequest<'_>, body: &mut Map<String, Value>) -> Result<(),
         functions.push(function);
     }
     let mut choice = request.tool_choice.clone();
+    if by_tool {
+        let (description, schema) = json_tool(&request.format)?;
+        functions.push(json!({"name": JSON_TOOL, "description": description, "parametersJsonSchema": schema}));
+        choice = match choice {
+            Some(ToolChoice::None) => Some(ToolChoice::Named(JSON_TOOL.into())),
+            Some(ToolChoice::Named(name)) => Some(ToolChoice::Named(name)),
+            _ => Some(ToolChoice::Required),
+        };
+    }
     if functions.is_empty() {
         functions = called(request).into_iter().map(|name| json!({"name": name})).collect();
         choice = Some(ToolChoice::None);

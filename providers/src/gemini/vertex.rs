@@ -10,7 +10,7 @@ use crate::adapter::{
 };
 use crate::anthropic::{self, Generation, MessagesDecoder, read_whole};
 use crate::call::{Call, Endpoint};
-use crate::declare::{Auth, Declaration, Support};
+use crate::declare::{Declaration, Support};
 use crate::dialect;
 use crate::error::UpstreamError;
 use crate::hub::{self, ChatRequest, json_by_tool};
@@ -29,8 +29,6 @@ pub(crate) static VERTEX: Vertex = Vertex;
 static DECLARED: Declaration = Declaration {
     kind: "vertex",
     title: "Google Vertex AI (Gemini)",
-    base_url: None,
-    auth: &[Auth::Google, Auth::Bearer],
     speaks: &[],
     endpoints: &[(Endpoint::ChatCompletions, Support::Yes), (Endpoint::Embeddings, Support::By("`predict`"))],
     features: FEATURES,
@@ -40,8 +38,6 @@ static DECLARED: Declaration = Declaration {
 pub(crate) static CLAUDE: Declaration = Declaration {
     kind: "vertex",
     title: "Google Vertex AI (Claude)",
-    base_url: None,
-    auth: &[Auth::Google, Auth::Bearer],
     speaks: &[],
     endpoints: &[(Endpoint::ChatCompletions, Support::By("`rawPredict`"))],
     features: anthropic::FEATURES,
@@ -72,6 +68,10 @@ fn claude(call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateErro
 impl Adapter for Vertex {
     fn declares(&self) -> &'static Declaration {
         &DECLARED
+    }
+
+    fn variants(&self) -> Vec<&'static Declaration> {
+        vec![&DECLARED, &CLAUDE]
     }
 
     fn supports(&self, call: &Call, target: &Target) -> Result<(), Unsupported> {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::adapter::OpenAi;
+use super::adapter::{self, OpenAi};
 use super::kinds;
-use super::request;
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::Call;
-use crate::declare::{Auth, Declaration};
+use crate::declare::Declaration;
 use crate::dialect::Dialect;
 use crate::error::UpstreamError;
 use crate::path;
@@ -33,12 +32,6 @@ pub(crate) static AZURE: Azure = Azure { plain: OpenAi { declared: &DECLARED, qu
 static DECLARED: Declaration = Declaration {
     kind: "azure",
     title: "Azure OpenAI",
-    base_url: None,
-    auth: &[
-        Auth::Header("api-key"),
-        Auth::Entra { scope: "https://cognitiveservices.azure.com/.default" },
-        Auth::Bearer,
-    ],
     speaks: &[Dialect::OpenAiChat],
     endpoints: kinds::ALL,
     features: kinds::AS_IS,
@@ -54,7 +47,7 @@ impl Adapter for Azure {
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
-        let endpoint = call.endpoint.path().trim_start_matches("/v1/");
+        let endpoint = adapter::path(call);
         let version = target.api_version.as_ref().map_or(API_VERSION, Arc::as_ref);
         let path = if version == NEXT {
             format!("openai/v1/{endpoint}")
@@ -62,7 +55,7 @@ impl Adapter for Azure {
             let deployment = path::segment(&target.model);
             format!("openai/deployments/{deployment}/{endpoint}?api-version={}", path::segment(version))
         };
-        Ok(OpenAi::post(path, request::body(call, target, self.plain.quirks)))
+        Ok(OpenAi::post(path, self.plain.body(call, target)?))
     }
 
     fn reply(&self, head: &ResponseHead<'_>, body: Bytes, exchange: &Exchange<'_>) -> Result<Reply, TranslateError> {

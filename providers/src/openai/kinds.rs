@@ -1,13 +1,12 @@
-//! The providers that speak `OpenAI`'s API, each a row of data: where it is, how it takes keys, what
-//! it has, and where its API is narrower than `OpenAI`'s.
+//! The providers that speak `OpenAI`'s API, each a row of data: what it has, and where its API is
+//! narrower than `OpenAI`'s.
 
 use super::adapter::{OpenAi, Quirks};
 use crate::call::Endpoint;
-use crate::declare::{Auth, Declaration, Feature, Support};
+use crate::declare::{Declaration, Feature, Support};
 use crate::dialect::Dialect;
 
 const CHAT: &[Dialect] = &[Dialect::OpenAiChat];
-const BEARER: &[Auth] = &[Auth::Bearer];
 
 /// Chat alone.
 const CHAT_ONLY: &[(Endpoint, Support)] = &[(Endpoint::ChatCompletions, Support::Yes)];
@@ -41,57 +40,28 @@ const OLD_BOUND: Quirks = Quirks { max_tokens: true, stream_options: true };
 /// Knows neither `max_completion_tokens` nor `stream_options`, and reports usage unasked.
 const OLD: Quirks = Quirks { max_tokens: true, stream_options: false };
 
-const fn compatible(
-    kind: &'static str,
-    title: &'static str,
-    base_url: Option<&'static str>,
-    endpoints: &'static [(Endpoint, Support)],
-) -> Declaration {
-    Declaration { kind, title, base_url, auth: BEARER, speaks: CHAT, endpoints, features: AS_IS }
+const fn compatible(kind: &'static str, title: &'static str, endpoints: &'static [(Endpoint, Support)]) -> Declaration {
+    Declaration { kind, title, speaks: CHAT, endpoints, features: AS_IS }
 }
 
-pub(crate) static OPENAI: OpenAi =
-    OpenAi { declared: &compatible("openai", "OpenAI", Some("https://api.openai.com/v1"), ALL), quirks: PLAIN };
-pub(crate) static MISTRAL: OpenAi =
-    OpenAi { declared: &compatible("mistral", "Mistral", Some("https://api.mistral.ai/v1"), CHAT_EMBED), quirks: OLD };
-pub(crate) static GROQ: OpenAi =
-    OpenAi { declared: &compatible("groq", "Groq", Some("https://api.groq.com/openai/v1"), CHAT_ONLY), quirks: PLAIN };
-pub(crate) static DEEPSEEK: OpenAi = OpenAi {
-    declared: &compatible("deepseek", "DeepSeek", Some("https://api.deepseek.com"), CHAT_ONLY),
-    quirks: OLD_BOUND,
-};
-pub(crate) static XAI: OpenAi =
-    OpenAi { declared: &compatible("xai", "xAI", Some("https://api.x.ai/v1"), CHAT_ONLY), quirks: PLAIN };
-pub(crate) static TOGETHER: OpenAi = OpenAi {
-    declared: &compatible("together", "Together", Some("https://api.together.xyz/v1"), ALL),
-    quirks: OLD_BOUND,
-};
-pub(crate) static FIREWORKS: OpenAi = OpenAi {
-    declared: &compatible("fireworks", "Fireworks", Some("https://api.fireworks.ai/inference/v1"), ALL),
-    quirks: OLD_BOUND,
-};
-pub(crate) static OPENROUTER: OpenAi = OpenAi {
-    declared: &compatible("openrouter", "OpenRouter", Some("https://openrouter.ai/api/v1"), TEXT),
-    quirks: PLAIN,
-};
-pub(crate) static CEREBRAS: OpenAi =
-    OpenAi { declared: &compatible("cerebras", "Cerebras", Some("https://api.cerebras.ai/v1"), TEXT), quirks: PLAIN };
-pub(crate) static PERPLEXITY: OpenAi = OpenAi {
-    declared: &compatible("perplexity", "Perplexity", Some("https://api.perplexity.ai"), CHAT_ONLY),
-    quirks: OLD,
-};
-pub(crate) static COHERE: OpenAi = OpenAi {
-    declared: &compatible("cohere", "Cohere", Some("https://api.cohere.ai/compatibility/v1"), CHAT_EMBED),
-    quirks: OLD_BOUND,
-};
-pub(crate) static NVIDIA: OpenAi = OpenAi {
-    declared: &compatible("nvidia", "NVIDIA NIM", Some("https://integrate.api.nvidia.com/v1"), ALL),
-    quirks: OLD_BOUND,
-};
-pub(crate) static VLLM: OpenAi = OpenAi { declared: &compatible("vllm", "vLLM", None, ALL), quirks: PLAIN };
-pub(crate) static SGLANG: OpenAi = OpenAi { declared: &compatible("sglang", "SGLang", None, ALL), quirks: PLAIN };
-pub(crate) static OLLAMA: OpenAi = OpenAi { declared: &compatible("ollama", "Ollama", None, ALL), quirks: OLD_BOUND };
-pub(crate) static LLAMACPP: OpenAi =
-    OpenAi { declared: &compatible("llamacpp", "llama.cpp", None, ALL), quirks: PLAIN };
-pub(crate) static LMSTUDIO: OpenAi =
-    OpenAi { declared: &compatible("lmstudio", "LM Studio", None, ALL), quirks: OLD_BOUND };
+pub(crate) static OPENAI: OpenAi = OpenAi { declared: &compatible("openai", "OpenAI", ALL), quirks: PLAIN };
+pub(crate) static MISTRAL: OpenAi = OpenAi { declared: &compatible("mistral", "Mistral", CHAT_EMBED), quirks: OLD };
+pub(crate) static GROQ: OpenAi = OpenAi { declared: &compatible("groq", "Groq", CHAT_ONLY), quirks: PLAIN };
+pub(crate) static DEEPSEEK: OpenAi =
+    OpenAi { declared: &compatible("deepseek", "DeepSeek", CHAT_ONLY), quirks: OLD_BOUND };
+pub(crate) static XAI: OpenAi = OpenAi { declared: &compatible("xai", "xAI", CHAT_ONLY), quirks: PLAIN };
+pub(crate) static TOGETHER: OpenAi = OpenAi { declared: &compatible("together", "Together", ALL), quirks: OLD_BOUND };
+pub(crate) static FIREWORKS: OpenAi =
+    OpenAi { declared: &compatible("fireworks", "Fireworks", ALL), quirks: OLD_BOUND };
+pub(crate) static OPENROUTER: OpenAi =
+    OpenAi { declared: &compatible("openrouter", "OpenRouter", TEXT), quirks: PLAIN };
+pub(crate) static CEREBRAS: OpenAi = OpenAi { declared: &compatible("cerebras", "Cerebras", TEXT), quirks: PLAIN };
+pub(crate) static PERPLEXITY: OpenAi =
+    OpenAi { declared: &compatible("perplexity", "Perplexity", CHAT_ONLY), quirks: OLD };
+pub(crate) static COHERE: OpenAi = OpenAi { declared: &compatible("cohere", "Cohere", CHAT_EMBED), quirks: OLD_BOUND };
+pub(crate) static NVIDIA: OpenAi = OpenAi { declared: &compatible("nvidia", "NVIDIA NIM", ALL), quirks: OLD_BOUND };
+pub(crate) static VLLM: OpenAi = OpenAi { declared: &compatible("vllm", "vLLM", ALL), quirks: PLAIN };
+pub(crate) static SGLANG: OpenAi = OpenAi { declared: &compatible("sglang", "SGLang", ALL), quirks: PLAIN };
+pub(crate) static OLLAMA: OpenAi = OpenAi { declared: &compatible("ollama", "Ollama", ALL), quirks: OLD_BOUND };
+pub(crate) static LLAMACPP: OpenAi = OpenAi { declared: &compatible("llamacpp", "llama.cpp", ALL), quirks: PLAIN };
+pub(crate) static LMSTUDIO: OpenAi = OpenAi { declared: &compatible("lmstudio", "LM Studio", ALL), quirks: OLD_BOUND };

@@ -61,7 +61,8 @@ pub(super) fn read(format: Anthropic, heard: &Heard<'_>) -> Result<Asked, Refusa
     let thinks = thinking(body, bound, &choice)?;
     numbers(body, thinks)?;
     blocks::system(&body["system"])?;
-    blocks::messages(&body["messages"], thinks)?;
+    // Adaptive thinking takes turns that do not begin with a thought.
+    blocks::messages(&body["messages"], thinks && body["thinking"]["type"] == "enabled")?;
     let last = items(&body["messages"]).last().map(|last| items(&last["content"])).unwrap_or_default();
     Ok(Asked {
         behaviour: heard.behaviour.clone(),

@@ -59,6 +59,9 @@ const PARTS: &[&str] = &[
     "mediaResolution",
 ];
 
+/// Its own, and the one that Google says to send for calls that another model has made.
+const SIGNATURES: [&str; 2] = [SIGNATURE, "skip_thought_signature_validator"];
+
 pub(super) fn read(format: Gemini, heard: &Heard<'_>) -> Result<Asked, Refusal> {
     let body = schema::camel(&heard.body);
     if let Some(name) = stranger(&body, FIELDS).filter(|name| !(format.vertex && *name == "labels")) {
@@ -221,7 +224,7 @@ fn check_part(part: &Value, index: usize, place: usize) -> Result<(), Refusal> {
             "* GenerateContentRequest.{at}.inline_data: mime_type and data are required\n"
         )));
     }
-    if part["thoughtSignature"].as_str().is_some_and(|signature| signature != SIGNATURE) {
+    if part["thoughtSignature"].as_str().is_some_and(|signature| !SIGNATURES.contains(&signature)) {
         return Err(Refusal::invalid("Thought signature is not valid."));
     }
     Ok(())
