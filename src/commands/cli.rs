@@ -49,15 +49,6 @@ enum Command {
         #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "config", value_parser = ["config", "policy"])]
         schema: Option<String>,
     },
-    /// List the models of a config with windows and prices
-    Models {
-        /// The config file
-        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
-        config: PathBuf,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
     /// Say what would become of a request: identity, limits, price bound, targets; none is sent
     Explain {
         /// The config file
@@ -75,6 +66,15 @@ enum Command {
         /// The `admin` address of a running gateway, for its levels and the health of targets
         #[arg(long, value_name = "ADDR")]
         admin: Option<String>,
+    },
+    /// List the models of a config with windows and prices
+    Models {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show limits, debts, leases and queues of a running gateway
     Levels {
@@ -96,6 +96,9 @@ enum Command {
         /// Who calls the provider: Sluice (serve) or Envoy (steer). Default what the config says
         #[arg(long, value_parser = ["serve", "steer"])]
         mode: Option<String>,
+        /// Steer: let Envoy try a model's targets in turn, each translated and signed by a filter of its cluster
+        #[arg(long)]
+        attempts: bool,
         /// Where Envoy takes requests
         #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:10000")]
         listen: SocketAddr,
@@ -131,14 +134,14 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
         Some(Command::Check { schema: Some(which), .. }) => check::schema(&which),
         Some(Command::Check { config: Some(config), .. }) => check::run(&config),
         Some(Command::Check { .. }) => Err("--config or --schema is needed".into()),
-        Some(Command::Models { config, json }) => models::run(&config, json),
         Some(Command::Explain { config, key, model, body, admin }) => {
             let ask = explain::Ask { config, key, model, body, admin };
             runtime()?.block_on(explain::run(&ask))
         }
+        Some(Command::Models { config, json }) => models::run(&config, json),
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
-        Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
-            envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })
+        Some(Command::Envoy { config, mode, attempts, listen, admin, gateways }) => {
+            envoy::run(&config, mode.as_deref(), &Site { listen, admin, attempts, gateways })
         }
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }

@@ -25,5 +25,5 @@ pub use attempt::{Attempt, Blame};
 pub use flight::{Close, Flight, Hedge, Next};
 pub use offload::Offload;
 pub use open::{Gateway, RequestHead};
-pub use record::{Recorder, Sinks};
+pub use record::{Recorder, Sinks, Tally};
 pub use waiting::Waiting;

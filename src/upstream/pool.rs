@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
@@ -44,8 +44,8 @@ pub struct Upstreams {
 
 impl Upstreams {
     /// Sends a request and waits for the head of the answer. No deadline but `connect`, that of
-    /// connecting: the caller has its own. A request whose key is refused is sent again with another key, if
-    /// there is one that does not rest. Dropping the future cancels the request.
+    /// connecting: the caller has its own. A request whose key is refused is sent again with another
+    /// key, if there is one that does not rest. Dropping the future cancels the request.
     pub async fn send(
         &self,
         provider: &Provider,
@@ -70,6 +70,20 @@ impl Upstreams {
             }
         }
         Err(no_credentials(provider, "there is no usable key"))
+    }
+
+    /// The headers a provider gets beside the request's own, its key among them: for a request that somebody else sends.
+    pub fn credentials(provider: &Provider) -> HeaderMap {
+        let mut headers = provider.headers.clone();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let bearer =
+            provider.api_key.as_ref().map(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())));
+        // The config has been checked for keys that no header can carry.
+        if let Some(Ok(mut bearer)) = bearer {
+            bearer.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, bearer);
+        }
+        headers
     }
 
     /// What asks a provider, over its own pool, whether it is there.
