@@ -279,7 +279,7 @@ impl Call {
             stamp: Stamp::default(),
             passed,
             model_span,
-            spans: Default::default(),
+            spans: Box::default(),
         })
     }
 

@@ -96,6 +96,9 @@ enum Command {
         /// Who calls the provider: Sluice (serve) or Envoy (steer). Default what the config says
         #[arg(long, value_parser = ["serve", "steer"])]
         mode: Option<String>,
+        /// Steer: let Envoy try a model's targets in turn, each translated and signed by a filter of its cluster
+        #[arg(long)]
+        attempts: bool,
         /// Where Envoy takes requests
         #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:10000")]
         listen: SocketAddr,
@@ -137,8 +140,8 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
         }
         Some(Command::Models { config, json }) => models::run(&config, json),
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
-        Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
-            envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })
+        Some(Command::Envoy { config, mode, attempts, listen, admin, gateways }) => {
+            envoy::run(&config, mode.as_deref(), &Site { listen, admin, attempts, gateways })
         }
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }

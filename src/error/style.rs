@@ -38,12 +38,13 @@ impl Error {
         self
     }
 
-    /// The body.
+    /// The body; where an API has a place for the request's id it says it, unless it is empty.
     pub fn to_body(&self, request_id: &str) -> Bytes {
         if let Some(body) = self.body.as_ref().filter(|body| self.style != Style::Anthropic || is_anthropic(body)) {
             return body.clone();
         }
         let value = match self.style {
+            Style::Anthropic if request_id.is_empty() => json!({"type": "error", "error": self.anthropic()}),
             Style::Anthropic => json!({"type": "error", "error": self.anthropic(), "request_id": request_id}),
             Style::OpenAi | Style::Responses => json!({"error": self.openai()}),
         };

@@ -86,10 +86,8 @@ impl Counter {
             Endpoint::ChatCompletions => (self.chat(call, model)?, 1),
             Endpoint::Messages | Endpoint::CountTokens => (self.items(call, model, Field::Messages, "messages")?, 1),
             Endpoint::Responses => (self.items(call, model, Field::Input, "input")?, 1),
-            Endpoint::Completions => plain(call, model, Field::Prompt, "prompt")?,
-            Endpoint::Embeddings => plain(call, model, Field::Input, "input")?,
-            Endpoint::Images => plain(call, model, Field::Prompt, "prompt")?,
-            Endpoint::Speech => plain(call, model, Field::Input, "input")?,
+            Endpoint::Completions | Endpoint::Images => plain(call, model, Field::Prompt, "prompt")?,
+            Endpoint::Embeddings | Endpoint::Speech => plain(call, model, Field::Input, "input")?,
             // Parts may be pictures, and documents objects: what text there is.
             Endpoint::Moderations => (self.item(call, model, Field::Input)?, 1),
             Endpoint::Rerank => (self.texts(call, model)?, 1),

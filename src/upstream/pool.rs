@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, header};
+use http::{HeaderMap, Method, Response, header};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
@@ -63,17 +63,13 @@ impl Upstreams {
         let (mut request, mut tail) = (Some(request), tail);
         for left in (0..tries).rev() {
             let next = if left == 0 { request.take() } else { request.clone() };
-            let Some(UpstreamRequest { method, headers, body, .. }) = next else { break };
+            let Some(UpstreamRequest { method, mut headers, body, .. }) = next else { break };
             let (body, length) = match tail.take() {
                 Some(tail) => tail.after(body),
                 None => (body.into(), None),
             };
-            let mut builder = client.request(method, &url).headers(headers).body(body);
-            if let Some(length) = length {
-                builder = builder.header(header::CONTENT_LENGTH, length);
-            }
-            builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-            let mut wire = builder.build().map_err(|error| explain(provider, connect, &error))?;
+            headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
+            let mut wire = wire(&client, provider, connect, (method, &url), (headers, body))?;
             let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
             let response = client.execute(wire).await.map_err(|error| explain(provider, connect, &error))?;
             let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
@@ -82,6 +78,23 @@ impl Upstreams {
             }
         }
         Err(no_credentials(provider, "there is no usable key"))
+    }
+
+    /// All headers of a request that somebody else sends, credentials among them. Waits only for a
+    /// first token.
+    pub async fn headers(&self, provider: &Provider, request: &UpstreamRequest) -> Result<HeaderMap, Error> {
+        let connect = provider.timeouts.connect;
+        let (client, auth) = (self.pool(provider, connect)?, self.keychain.of(provider)?);
+        let UpstreamRequest { method, path, headers, body } = request.clone();
+        let mut wire = wire(
+            &client,
+            provider,
+            connect,
+            (method, &format!("{}/{path}", provider.base_url)),
+            (headers, body.into()),
+        )?;
+        auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
+        Ok(std::mem::take(wire.headers_mut()))
     }
 
     /// What asks a provider, over its own pool, whether it is there.
@@ -154,6 +167,19 @@ fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
         (true, false) => builder.http2_prior_knowledge(),
     };
     builder.build()
+}
+
+/// A request without credentials.
+fn wire(
+    client: &reqwest::Client,
+    provider: &Provider,
+    connect: Duration,
+    (method, url): (Method, &str),
+    (headers, body): (HeaderMap, reqwest::Body),
+) -> Result<reqwest::Request, Error> {
+    let builder = client.request(method, url).headers(headers).body(body);
+    let builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+    builder.build().map_err(|error| explain(provider, connect, &error))
 }
 
 fn no_credentials(provider: &Provider, why: &str) -> Error {

@@ -1,9 +1,11 @@
 //! Black-box tests: a real gateway over real sockets in front of the mock provider. They run twice: through the HTTP
 //! door, and with `SLUICE_DOOR=envoy` through a real Envoy. Tests in a module `front` are about the HTTP door itself and
-//! are left out of the second run; those in `behind_envoy` and `protocol` are about the `ext_proc` door in any case.
+//! are left out of the second run; those in `behind_envoy`, `steer` and `protocol` are about the `ext_proc` door in any case.
 
 #[cfg(test)]
 mod behind_envoy;
+#[cfg(test)]
+mod cache;
 #[cfg(test)]
 mod client_gone;
 #[cfg(test)]
@@ -43,6 +45,10 @@ mod reload;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod steer;
+#[cfg(test)]
 mod tokens_doc;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod translated;

@@ -72,7 +72,6 @@ pub(super) struct ChatDecoder {
     calls: Vec<u32>,
     refused: bool,
     finished: bool,
-    ended: bool,
 }
 
 impl ChatDecoder {
@@ -143,13 +142,6 @@ impl ChatDecoder {
         let place = self.calls.iter().position(|begun| *begun == index).unwrap_or(0);
         u32::try_from(place).unwrap_or(u32::MAX)
     }
-
-    fn end(&mut self, sink: &mut dyn Sink) {
-        if !self.ended {
-            self.ended = true;
-            sink.emit(Event::End);
-        }
-    }
 }
 
 impl Decoder for ChatDecoder {
@@ -158,7 +150,7 @@ impl Decoder for ChatDecoder {
             if !self.finished {
                 return Err(TranslateError::Truncated);
             }
-            self.end(sink);
+            sink.emit(Event::End);
             return Ok(());
         }
         if frame.name == Some(b"error") {
@@ -179,7 +171,7 @@ impl Decoder for ChatDecoder {
         if !self.finished {
             return Err(TranslateError::Truncated);
         }
-        self.end(sink);
+        sink.emit(Event::End);
         Ok(())
     }
 }

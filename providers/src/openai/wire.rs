@@ -70,12 +70,13 @@ fn whole_number(number: f64) -> u64 {
 /// What a rerank was billed for, in Cohere's words.
 #[derive(Deserialize)]
 struct Billed {
-    billed_units: Option<Units>,
+    billed_units: Option<BilledUnits>,
 }
 
 #[derive(Deserialize)]
-struct Units {
-    search_units: Option<f64>,
+struct BilledUnits {
+    #[serde(rename = "search_units")]
+    searches: Option<f64>,
     input_tokens: Option<f64>,
     output_tokens: Option<f64>,
 }
@@ -87,7 +88,7 @@ pub(super) fn billed(meta: Option<&RawValue>) -> Option<Usage> {
     Some(Usage {
         input: count(units.input_tokens),
         output: count(units.output_tokens),
-        units: count(units.search_units),
+        units: count(units.searches),
         ..Usage::default()
     })
 }

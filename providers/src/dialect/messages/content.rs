@@ -87,7 +87,7 @@ struct Google<'a> {
 type Calls<'a> = HashMap<Cow<'a, str>, Cow<'a, str>>;
 
 /// `system`: a string, or blocks of text.
-pub(super) fn system<'a>(raw: &'a RawValue) -> Result<Vec<Part<'a>>, BadRequest> {
+pub(super) fn system(raw: &RawValue) -> Result<Vec<Part<'_>>, BadRequest> {
     blocks(raw, "system", &mut Calls::new())
 }
 

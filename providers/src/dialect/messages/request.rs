@@ -62,7 +62,7 @@ pub(crate) fn request(call: &Call) -> Result<ChatRequest<'_>, BadRequest> {
     let (tool_choice, parallel_tools) = choice(body.tool_choice)?;
     let output = optional::<OutputConfig<'_>>(body.output_config, "output_config", "an object")?;
     let form = output.as_ref().and_then(|output| output.format).or(body.output_format);
-    let format = Format::read(form).map_err(|bad| renamed(bad, "output_config.format"))?;
+    let format = Format::read(form).map_err(|bad| renamed(&bad, "output_config.format"))?;
     Ok(ChatRequest {
         messages,
         tools: tools(body.tools)?,
@@ -79,9 +79,9 @@ pub(crate) fn request(call: &Call) -> Result<ChatRequest<'_>, BadRequest> {
 }
 
 /// The field where this API has it.
-fn renamed(bad: BadRequest, field: &str) -> BadRequest {
+fn renamed(bad: &BadRequest, field: &str) -> BadRequest {
     let message = bad.message.replace("response_format", field);
-    BadRequest { message, param: Some(field.to_owned()), ..bad }
+    BadRequest { message, param: Some(field.to_owned()), code: bad.code }
 }
 
 fn sampling<'a>(body: &Body<'a>) -> Result<Sampling<'a>, BadRequest> {

@@ -104,7 +104,7 @@ type Calls<'a> = HashMap<Cow<'a, str>, Cow<'a, str>>;
 
 fn item<'a>(wire: WireItem<'a>, at: &str, calls: &mut Calls<'a>) -> Result<(Role, Vec<Part<'a>>), BadRequest> {
     match str_of(wire.r#type.as_ref()) {
-        "message" | "" => message(wire, at),
+        "message" | "" => message(&wire, at),
         "function_call" => {
             let (Some(id), Some(name)) = (wire.call_id, wire.name) else {
                 return Err(BadRequest::field(at, format!("`{at}` needs `call_id` and `name`")));
@@ -124,7 +124,7 @@ fn item<'a>(wire: WireItem<'a>, at: &str, calls: &mut Calls<'a>) -> Result<(Role
     }
 }
 
-fn message<'a>(wire: WireItem<'a>, at: &str) -> Result<(Role, Vec<Part<'a>>), BadRequest> {
+fn message<'a>(wire: &WireItem<'a>, at: &str) -> Result<(Role, Vec<Part<'a>>), BadRequest> {
     let role = match str_of(wire.role.as_ref()) {
         "system" | "developer" => Role::System,
         "user" => Role::User,
