@@ -1,5 +1,7 @@
 //! The APIs beside chat completions: each in its own form, whoever answers, and none outside its quota.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 use sluice_mock::Behaviour;
 use sluice_providers::Endpoint;
@@ -26,14 +28,14 @@ async fn gate(limits: &[&str]) -> Gate {
             let base = format!("http://{address}/{path}");
             let base = base.trim_end_matches('/');
             let region = if *kind == "bedrock" { ", aws: { region: eu-west-1 }" } else { "" };
-            out.push_str(&format!("  {name}: {{ kind: {kind}, base_url: \"{base}\", api_key: upstream{region} }}\n"));
+            writeln!(out, "  {name}: {{ kind: {kind}, base_url: \"{base}\", api_key: upstream{region} }}").unwrap();
         }
         out.push_str("models:\n");
         for (name, _, _, model) in FORMATS {
-            out.push_str(&format!("  {name}: [\"{name}/{model}\"]\n"));
+            writeln!(out, "  {name}: [\"{name}/{model}\"]").unwrap();
         }
         for model in ["omni-moderation-latest", "dall-e-3", "tts-1", "whisper-1"] {
-            out.push_str(&format!("  {model}: [openai/{model}]\n"));
+            writeln!(out, "  {model}: [openai/{model}]").unwrap();
         }
         out + "  reranker: [plain/reranker]\npolicies: policy.yaml\n"
     })
@@ -227,14 +229,14 @@ async fn provider_errors_reach_clients_of_messages_in_anthropics_form() {
 /// A request that each endpoint takes.
 fn body(endpoint: Endpoint) -> (Option<Value>, &'static str) {
     let body = match endpoint {
-        Endpoint::ChatCompletions => json!({"model": "openai", "messages": [{"role": "user", "content": "hi"}]}),
+        Endpoint::ChatCompletions | Endpoint::CountTokens => {
+            json!({"model": "openai", "messages": [{"role": "user", "content": "hi"}]})
+        }
         Endpoint::Completions => json!({"model": "openai", "prompt": "hi"}),
-        Endpoint::Embeddings => json!({"model": "openai", "input": "hi"}),
-        Endpoint::Responses => json!({"model": "openai", "input": "hi"}),
+        Endpoint::Embeddings | Endpoint::Responses => json!({"model": "openai", "input": "hi"}),
         Endpoint::Messages => {
             json!({"model": "openai", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
         }
-        Endpoint::CountTokens => json!({"model": "openai", "messages": [{"role": "user", "content": "hi"}]}),
         Endpoint::Moderations => json!({"model": "omni-moderation-latest", "input": ["hi"]}),
         Endpoint::Images => json!({"model": "dall-e-3", "prompt": "a river", "n": 1}),
         Endpoint::Speech => json!({"model": "tts-1", "input": "Hello there.", "voice": "alloy"}),
