@@ -1,7 +1,10 @@
 //! The config: `raw` as it is written, `compile` to what the gateway runs on, `live` to swap it
 //! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
 
+mod cache;
+mod catalog;
 mod compile;
+mod credentials;
 mod ext_proc;
 mod health;
 mod live;
@@ -9,6 +12,8 @@ mod load;
 mod model;
 mod models;
 mod raw;
+mod raw_cache;
+mod raw_credentials;
 mod raw_health;
 mod raw_models;
 mod redis;
@@ -17,6 +22,8 @@ mod targets;
 mod values;
 mod watch;
 
+pub use cache::{CacheRules, CacheScope};
+pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
 pub use model::{

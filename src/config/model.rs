@@ -11,6 +11,8 @@ use secrecy::SecretString;
 use sluice_policies::{PolicySet, Pool};
 use sluice_providers::{Adapter, Target, catalog};
 
+use super::cache::CacheRules;
+use super::credentials::Credentials;
 use super::routing::{Check, Circuit, HealthRules, Routing};
 
 /// One snapshot. A request takes one and keeps it to its end.
@@ -40,6 +42,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// The door for Envoy; `None` is no such door.
     pub ext_proc: Option<ExtProc>,
+    /// Which answers are kept; `None` keeps none.
+    pub cache: Option<CacheRules>,
     /// All of this for `/config`, without secrets.
     pub redacted: serde_json::Value,
     /// Files and folders it was read from.
@@ -84,8 +88,10 @@ pub struct Provider {
     pub kind: String,
     /// Without a trailing slash.
     pub base_url: String,
-    /// Sent as a bearer token.
-    pub api_key: Option<SecretString>,
+    /// What it is shown.
+    pub credentials: Credentials,
+    /// The version of its API, where that is a parameter.
+    pub api_version: Option<Arc<str>>,
     /// Sent with every request.
     pub headers: HeaderMap,
     /// Deadlines.

@@ -102,9 +102,9 @@ async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Er
 }
 
 /// How long a request waits for room at its targets.
-const ROOM: std::time::Duration = std::time::Duration::from_secs(5);
+pub(super) const ROOM: std::time::Duration = std::time::Duration::from_secs(5);
 
-fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
+pub(super) fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
     let mut error = last.map_or_else(|| Error::internal("the model has no target"), |failed| failed.error);
     if let (StatusCode::TOO_MANY_REQUESTS, Retry::After(wait)) = (error.status, error.retry) {
         flight.leave_alone(wait);

@@ -17,8 +17,9 @@ use super::attempt::{Attempt, Blame};
 use super::count::Counted;
 use super::headers;
 use super::identify::Identity;
+use super::lookup::Keep;
 use super::open::Gateway;
-use super::record::Recorder;
+use super::record::{Recorder, Tally};
 use super::route::Plan;
 use super::settle;
 use super::waiting::{Patience, Waiting};
@@ -88,12 +89,20 @@ pub struct Flight {
     /// The text of broken streams, where they are continued.
     said: String,
     held: Option<Held>,
+    /// The answer is to be kept.
+    keep: Option<Keep>,
     store: Arc<dyn Store>,
     tasks: TaskTracker,
 }
 
 impl Flight {
-    pub(super) fn new(gateway: &Arc<Gateway>, opened: Opened, held: Held, recorder: Recorder) -> Self {
+    pub(super) fn new(
+        gateway: &Arc<Gateway>,
+        opened: Opened,
+        keep: Option<Keep>,
+        held: Held,
+        recorder: Recorder,
+    ) -> Self {
         Self {
             streams: opened.call.stream,
             call: Some(opened.call),
@@ -113,6 +122,7 @@ impl Flight {
             dialled: None,
             said: String::new(),
             held: Some(held),
+            keep,
             store: Arc::clone(&gateway.store),
             tasks: gateway.tasks.clone(),
         }
@@ -208,6 +218,28 @@ impl Flight {
         self.attempt.as_mut().and_then(Attempt::take_stream_error)
     }
 
+    /// Who is charged what so far. The tokens of an answer under way are an estimate.
+    pub fn tally(&self) -> Tally {
+        let prompt = Usage { input: self.counted.input, ..Usage::default() };
+        let (usage, target) = match &self.attempt {
+            Some(attempt) => {
+                let running = Usage { output: attempt.so_far(), ..prompt };
+                (attempt.usage().unwrap_or(running), attempt.target())
+            }
+            None => (prompt, self.dialled.and_then(|index| self.plan.route().targets.get(index))),
+        };
+        let usage = settle::sum(&self.spent, &usage);
+        let cost_micros = self.spent_cost + settle::cost(target, &usage);
+        Tally { input: usage.input, output: usage.output, cost_micros, ..self.recorder.whose() }
+    }
+
+    /// Notes that whoever calls the provider has moved on to this attempt's target by itself.
+    pub fn moved(&mut self, attempt: &Attempt) {
+        if let Some(target) = attempt.target() {
+            self.recorder.attempt(target);
+        }
+    }
+
     /// The headers that go with an answer from the current target.
     pub fn answer_headers(&self) -> HeaderMap {
         let seen = self.admitted.as_ref().map(|admitted| admitted.seen.as_slice()).unwrap_or_default();
@@ -222,6 +254,9 @@ impl Flight {
         let admitted = self.admitted.take()?;
         let from_provider = self.attempt.as_ref().is_some_and(|attempt| attempt.usage().is_some());
         let (usage, cost) = self.used();
+        if let (Close::Complete, Some(keep)) = (how, self.keep.take()) {
+            self.kept(keep, cost);
+        }
         admitted.lease.settle(settle::demand(&usage, cost));
         if let Some(attempt) = &mut self.attempt {
             self.recorder.relayed(attempt);
@@ -234,7 +269,18 @@ impl Flight {
         }
         self.held = None;
         self.recorder.close(how, &usage, from_provider, cost);
+        let (input, output) = (usage.input, usage.output);
+        self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)
+    }
+
+    /// Gives a complete answer of one attempt to the cache.
+    fn kept(&mut self, keep: Keep, cost: u64) {
+        let usage = self.attempt.as_ref().and_then(Attempt::usage);
+        let answer = self.attempt.as_mut().and_then(Attempt::take_answer);
+        if let Some(answer) = answer.filter(|_| self.said.is_empty()) {
+            keep.keep(self.plan.model(), answer, self.streams, usage, cost);
+        }
     }
 
     /// What the answer has used, with the price at the target that served it, micro-dollars.

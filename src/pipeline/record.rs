@@ -1,5 +1,6 @@
 //! Phase `record`: every exit of every request passes here once, whatever happened.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,6 +21,7 @@ use crate::telemetry::{AccessLog, Metrics, Outcome, Record, RequestTrace, Tracin
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-sluice-target");
+const CACHE: HeaderName = HeaderName::from_static("x-sluice-cache");
 const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
 const TRIED: HeaderName = HeaderName::from_static("x-sluice-tried");
@@ -170,6 +172,17 @@ impl Recorder {
         self.record.provider = Some(Arc::clone(&target.provider.name));
     }
 
+    /// What the cache made of the request.
+    pub(super) fn looked_up(&mut self, result: Cow<'static, str>) {
+        self.record.cache = Some(result);
+    }
+
+    /// Ends a request with an answer from the cache.
+    pub(super) fn replayed(&mut self, bytes: usize) {
+        self.record.bytes_out = bytes as u64;
+        self.succeed(StatusCode::OK);
+    }
+
     pub(super) fn inject(&self, headers: &mut HeaderMap) {
         self.trace.inject(headers);
     }
@@ -222,6 +235,9 @@ impl Recorder {
                 headers.insert(name, value);
             }
         }
+        if let Some(Ok(cache)) = record.cache.as_deref().map(HeaderValue::from_str) {
+            headers.insert(CACHE, cache);
+        }
         headers.insert(ATTEMPTS, HeaderValue::from(record.attempts));
         if !record.tried.is_empty()
             && let Ok(value) = HeaderValue::from_str(&Tried::line(&record.tried))
@@ -241,6 +257,18 @@ impl Recorder {
         }
     }
 
+    /// Whose request this is and where it went; without numbers.
+    pub(super) fn whose(&self) -> Tally {
+        let Record { tenant, key, model, target, .. } = &self.record;
+        Tally {
+            tenant: tenant.clone(),
+            key: key.clone(),
+            model: model.clone(),
+            target: target.clone(),
+            ..Tally::default()
+        }
+    }
+
     pub(super) fn close(&mut self, how: &Close<'_>, usage: &Usage, reported: bool, cost: u64) {
         self.record.tokens = [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning];
         self.record.usage_reported = reported;
@@ -251,6 +279,25 @@ impl Recorder {
             Close::Failed(error) => self.fail(error),
         }
     }
+}
+
+/// A request's bill as it stands.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Who pays.
+    pub tenant: Option<Arc<str>>,
+    /// The name of the key.
+    pub key: Option<Arc<str>>,
+    /// The public model.
+    pub model: Option<Arc<str>>,
+    /// `provider/model`.
+    pub target: Option<Arc<str>>,
+    /// Prompt tokens.
+    pub input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+    /// Micro-dollars; 0 where no price is known.
+    pub cost_micros: u64,
 }
 
 impl Drop for Recorder {

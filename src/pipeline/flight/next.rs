@@ -60,7 +60,10 @@ impl Flight {
         }
     }
 
-    pub(super) fn start(&mut self, attempt: Attempt) -> Next {
+    pub(super) fn start(&mut self, mut attempt: Attempt) -> Next {
+        if let Some(keep) = &self.keep {
+            attempt.keep_answer(keep.room());
+        }
         let mut request = match attempt.request() {
             Ok(request) => request,
             Err(TranslateError::Request(unsupported)) => return Next::Over(Some(unsupported.into())),
