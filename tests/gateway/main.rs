@@ -41,9 +41,9 @@ mod reload;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
-mod tokens_doc;
-#[cfg(test)]
 mod steer;
+#[cfg(test)]
+mod tokens_doc;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
