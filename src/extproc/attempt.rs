@@ -127,8 +127,8 @@ impl Attempt {
         let config = self.gateway.live.snapshot();
         let target = find(&config, &call.model, &self.label)?;
         let request = target.provider.adapter.request(&call, &target.target).map_err(|error| error.to_string())?;
-        let signed = mutation::signed(&self.gateway.upstreams, target, &request).await;
-        let mut set = signed.map_err(|error| error.message)?;
+        let signed = self.gateway.upstreams.signed(&target.provider, &request).await.map_err(|error| error.message)?;
+        let mut set = mutation::signed(target, &signed, request.body.len());
         let host: Option<Uri> = target.provider.base_url.parse().ok();
         if let Some(authority) = host.as_ref().and_then(Uri::authority) {
             set.push(head::overwrite(":authority", authority.to_string()));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Response, header};
+use http::{HeaderMap, Response, header};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
@@ -69,7 +69,9 @@ impl Upstreams {
                 None => (body.into(), None),
             };
             headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
-            let mut wire = wire(&client, provider, connect, (method, &url), (headers, body))?;
+            let mut builder = client.request(method, &url).headers(headers).body(body);
+            builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+            let mut wire = builder.build().map_err(|error| explain(provider, connect, &error))?;
             let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
             let response = client.execute(wire).await.map_err(|error| explain(provider, connect, &error))?;
             let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
@@ -80,21 +82,19 @@ impl Upstreams {
         Err(no_credentials(provider, "there is no usable key"))
     }
 
-    /// All headers of a request that somebody else sends, credentials among them. Waits only for a
-    /// first token.
-    pub async fn headers(&self, provider: &Provider, request: &UpstreamRequest) -> Result<HeaderMap, Error> {
-        let connect = provider.timeouts.connect;
-        let (client, auth) = (self.pool(provider, connect)?, self.keychain.of(provider)?);
-        let UpstreamRequest { method, path, headers, body } = request.clone();
-        let mut wire = wire(
-            &client,
-            provider,
-            connect,
-            (method, &format!("{}/{path}", provider.base_url)),
-            (headers, body.into()),
-        )?;
+    /// A request as the provider takes it, for one that somebody else sends: its path with the query, and its headers,
+    /// credentials among them. Which key an answer belongs to is not learned: none is rested for a refusal.
+    pub async fn signed(&self, provider: &Provider, request: &UpstreamRequest) -> Result<Signed, Error> {
+        let client = self.pool(provider, provider.timeouts.connect)?;
+        let auth = self.keychain.of(provider)?;
+        let url = format!("{}/{}", provider.base_url, request.path);
+        let builder = client.request(request.method.clone(), url).headers(request.headers.clone());
+        let builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+        let built = builder.body(request.body.clone()).build();
+        let mut wire = built.map_err(|error| explain(provider, provider.timeouts.connect, &error))?;
         auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
-        Ok(std::mem::take(wire.headers_mut()))
+        let query = wire.url().query().map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(Signed { path: format!("{}{query}", wire.url().path()), headers: wire.headers().clone() })
     }
 
     /// What asks a provider, over its own pool, whether it is there.
@@ -121,6 +121,14 @@ impl Upstreams {
             .map_err(|error| Error::internal(format!("no HTTP client for provider {}: {error}", provider.name)))?;
         Ok(self.pools.write().entry(key).or_insert(client).clone())
     }
+}
+
+/// A provider's request without its body.
+pub struct Signed {
+    /// Path and query.
+    pub path: String,
+    /// All headers; they hold secrets.
+    pub headers: HeaderMap,
 }
 
 /// Asks one provider whether it is there.
@@ -167,19 +175,6 @@ fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
         (true, false) => builder.http2_prior_knowledge(),
     };
     builder.build()
-}
-
-/// A request without credentials.
-fn wire(
-    client: &reqwest::Client,
-    provider: &Provider,
-    connect: Duration,
-    (method, url): (Method, &str),
-    (headers, body): (HeaderMap, reqwest::Body),
-) -> Result<reqwest::Request, Error> {
-    let builder = client.request(method, url).headers(headers).body(body);
-    let builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-    builder.build().map_err(|error| explain(provider, connect, &error))
 }
 
 fn no_credentials(provider: &Provider, why: &str) -> Error {
