@@ -212,10 +212,6 @@ async fn provider_errors_reach_clients_of_messages_in_anthropics_form() {
         let events = named(&text);
         let (name, last) = events.last().unwrap();
         assert_eq!((name.as_str(), &last["type"]), ("error", &json!("error")), "{model}: {text}");
-        let cut = json!({"tokens": 9, "reset": {"after_chunks": 3}});
-        let text = gate.post("/v1/messages", message(model, true, &cut)).await.unwrap().text().await.unwrap();
-        let events = named(&text);
-        assert_eq!(events.last().unwrap().0, "error", "{model}: {text}");
         // Last: some providers ask to be left alone for a while then.
         let limited = gate.post("/v1/messages", message(model, false, &json!({"refuse": "rate_limit"}))).await.unwrap();
         assert_eq!(limited.status(), 429, "{model}");
@@ -309,4 +305,54 @@ async fn unknown_paths_and_methods_never_reach_a_provider() {
         assert_eq!(get.status(), 404, "{}", endpoint.path());
     }
     assert!(gate.mock.requests().is_empty());
+}
+
+/// What is about bytes on the way, which Envoy changes.
+mod front {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_of_messages_that_is_cut_ends_in_an_error_event() {
+        let gate = gate(&[]).await;
+        for (model, ..) in FORMATS {
+            let cut = json!({"tokens": 9, "reset": {"after_chunks": 3}});
+            let text = gate.post("/v1/messages", message(model, true, &cut)).await.unwrap().text().await.unwrap();
+            assert_eq!(named(&text).last().unwrap().0, "error", "{model}: {text}");
+            gate.settled().await;
+        }
+    }
+
+    fn form(model_first: bool, model: &str, bytes: usize) -> String {
+        let named = format!("--xyz\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n");
+        let file = format!(
+            "--xyz\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\ncontent-type: audio/wav\r\n\r\n\
+             RIFF{}\r\n",
+            "0".repeat(bytes)
+        );
+        let (first, second) = if model_first { (named, file) } else { (file, named) };
+        format!("{first}{second}--xyz--\r\n")
+    }
+
+    async fn transcribe(gate: &Gate, body: String) -> reqwest::Response {
+        let request = gate.client.post(gate.url("/v1/audio/transcriptions")).bearer_auth(KEY);
+        request.header("content-type", "multipart/form-data; boundary=xyz").body(body).send().await.unwrap()
+    }
+
+    /// The gateway may hold 256 KiB in all and the file has 4 MiB: it cannot be held anywhere.
+    #[tokio::test]
+    async fn a_file_is_sent_on_and_not_held() {
+        let limits = "limits: { max_body: 8MiB, max_buffered: 256KiB }\n";
+        let gate = Gate::start(&[], limits, Behaviour::default()).await;
+        let file = 4 << 20;
+        let answer = transcribe(&gate, form(true, "m", file)).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+        let received = gate.mock.requests();
+        let expected = form(true, "gpt-4o-mini", file);
+        assert!(received.last().unwrap().body == expected, "every byte but the model's name");
+        // Behind the file the model is found too late for that.
+        assert_eq!(transcribe(&gate, form(false, "m", file)).await.status(), 503);
+        assert_eq!(transcribe(&gate, form(false, "m", 10_000)).await.status(), 200);
+        assert_eq!(transcribe(&gate, form(true, "m", 9 << 20)).await.status(), 413);
+        assert_eq!(gate.gateway().budget.used(), 0);
+    }
 }
