@@ -69,6 +69,14 @@ impl Steered {
         Err(give_up(&mut flight, failed))
     }
 
+    /// Gives up before the provider was called.
+    pub fn refuse(&mut self, error: Error) -> Error {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Awaits(attempt) => self.refused(*attempt, Failed::nobody(error, false)),
+            _ => error,
+        }
+    }
+
     /// The answer is of this target: whoever calls may have moved on from the first one.
     pub fn answered_by(&mut self, label: &str) {
         let State::Awaits(attempt) = &mut self.state else { return };

@@ -93,16 +93,16 @@ impl Attempt {
                 return None;
             }
             match self.inbound.message().await {
-                Ok(Some(message)) => self.on(message),
+                Ok(Some(message)) => self.on(message).await,
                 Ok(None) => return None,
                 Err(status) => return Some(Err(status)),
             }
         }
     }
 
-    fn on(&mut self, message: pb::ProcessingRequest) {
+    async fn on(&mut self, message: pb::ProcessingRequest) {
         match message.request {
-            Some(Part::RequestBody(body)) => match self.translated(body.body) {
+            Some(Part::RequestBody(body)) => match self.translated(body.body).await {
                 Ok(answer) => self.queue.push_back(said(Said::RequestBody(answer))),
                 Err(message) => self.refuse(&message),
             },
@@ -119,7 +119,7 @@ impl Attempt {
     }
 
     /// The client's request, which comes anew for each attempt, as this target takes it.
-    fn translated(&self, body: Bytes) -> Result<pb::BodyResponse, String> {
+    async fn translated(&self, body: Bytes) -> Result<pb::BodyResponse, String> {
         let endpoint = self.endpoint.ok_or_else(|| {
             format!("no header {ENDPOINT}: the filter before the router must have grpc_initial_metadata x-sluice-attempts: envoy")
         })?;
@@ -127,7 +127,8 @@ impl Attempt {
         let config = self.gateway.live.snapshot();
         let target = find(&config, &call.model, &self.label)?;
         let request = target.provider.adapter.request(&call, &target.target).map_err(|error| error.to_string())?;
-        let mut set = mutation::signed(target, &request);
+        let signed = self.gateway.upstreams.signed(&target.provider, &request).await.map_err(|error| error.message)?;
+        let mut set = mutation::signed(target, &signed, request.body.len());
         let host: Option<Uri> = target.provider.base_url.parse().ok();
         if let Some(authority) = host.as_ref().and_then(Uri::authority) {
             set.push(head::overwrite(":authority", authority.to_string()));

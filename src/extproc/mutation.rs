@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Uri};
+use http::HeaderMap;
 use sluice_proto as pb;
 use sluice_proto::body_mutation::Mutation;
 use sluice_proto::value::Kind;
-use sluice_providers::UpstreamRequest;
 
 use super::head;
 use super::pass::piece;
 use crate::config::TargetRoute;
 use crate::pipeline::Tally;
-use crate::upstream::Upstreams;
+use crate::upstream::Signed;
 
 /// Names of our own headers: which provider's cluster, which target, which public model, and the path the client asked
 /// for. Routes choose by them, and take them out again.
@@ -39,14 +38,10 @@ pub(super) fn foreign<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// The headers of a provider's request: its path, its credentials, its format.
-pub(super) fn signed(target: &TargetRoute, request: &UpstreamRequest) -> Vec<pb::HeaderValueOption> {
-    let mut headers = request.headers.clone();
-    headers.extend(Upstreams::credentials(&target.provider));
-    let mut set = head::set(&headers);
-    let base: Option<Uri> = target.provider.base_url.parse().ok();
-    let base = base.as_ref().map_or("", |uri| uri.path().trim_end_matches('/'));
-    set.push(head::overwrite(":path", format!("{base}/{}", request.path)));
-    set.push(head::overwrite("content-length", request.body.len().to_string()));
+pub(super) fn signed(target: &TargetRoute, signed: &Signed, length: usize) -> Vec<pb::HeaderValueOption> {
+    let mut set = head::set(&signed.headers);
+    set.push(head::overwrite(":path", signed.path.clone()));
+    set.push(head::overwrite("content-length", length.to_string()));
     set.push(head::overwrite(PROVIDER, target.provider.name.to_string()));
     set.push(head::overwrite(TARGET, target.label.to_string()));
     set

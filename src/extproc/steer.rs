@@ -10,7 +10,6 @@ use sluice_proto as pb;
 use sluice_proto::body_mutation::Mutation;
 use sluice_proto::processing_request::Request as Part;
 use sluice_proto::processing_response::Response as Said;
-use sluice_providers::UpstreamRequest;
 use tonic::{Status, Streaming};
 
 use super::head;
@@ -19,7 +18,6 @@ use super::pass::{go_on, said};
 use super::process::Modes;
 use super::read::{Borrowed, End, declared};
 use super::serve::{Asked, Served};
-use crate::config::TargetRoute;
 use crate::door::{self, Body, Head, Reply};
 use crate::drive::Steered;
 use crate::error::Error;
@@ -145,7 +143,7 @@ impl Steer {
             Err(reply) => return self.at_once(reply, in_pieces),
         };
         match Steered::begin(&self.gateway, flight).await {
-            Ok((steered, target, request)) => {
+            Ok((mut steered, target, request)) => {
                 let mut headers = pb::HeaderMutation { set_headers: Vec::new(), remove_headers: foreign };
                 let (body, end) = read.unwrap_or((Bytes::new(), End::Piece));
                 let body = if self.attempts {
@@ -154,7 +152,15 @@ impl Steer {
                     headers.set_headers.push(head::overwrite("content-length", body.len().to_string()));
                     body
                 } else {
-                    Self::for_provider(&target, request, &mut headers)
+                    let signed = match self.gateway.upstreams.signed(&target.provider, &request).await {
+                        Ok(signed) => signed,
+                        Err(error) => {
+                            let error = steered.refuse(error);
+                            return self.at_once(Reply::error(&error, &request_id), in_pieces);
+                        }
+                    };
+                    for_provider(&mut headers, mutation::signed(&target, &signed, request.body.len()));
+                    request.body
                 };
                 let model = steered.tally().model.map_or_else(String::new, |model| model.to_string());
                 headers.set_headers.push(head::overwrite(MODEL, model));
@@ -163,17 +169,6 @@ impl Steer {
             }
             Err(error) => self.at_once(Reply::error(&error, &request_id), in_pieces),
         }
-    }
-
-    fn for_provider(target: &TargetRoute, request: UpstreamRequest, headers: &mut pb::HeaderMutation) -> Bytes {
-        headers.set_headers.extend(mutation::signed(target, &request));
-        // What is set anew must not be taken out.
-        let set = |name: &String| {
-            headers.set_headers.iter().any(|option| option.header.as_ref().is_some_and(|header| header.key == *name))
-        };
-        let removed = headers.remove_headers.iter().filter(|name| !set(name)).cloned().collect();
-        headers.remove_headers = removed;
-        request.body
     }
 
     /// The request as it goes on.
@@ -294,6 +289,14 @@ impl Steer {
         self.say(Said::ResponseTrailers(pb::TrailersResponse::default()), metadata);
         Ok(())
     }
+}
+
+/// What is set anew must not be taken out.
+fn for_provider(headers: &mut pb::HeaderMutation, set: Vec<pb::HeaderValueOption>) {
+    headers
+        .remove_headers
+        .retain(|name| !set.iter().any(|option| option.header.as_ref().is_some_and(|header| header.key == *name)));
+    headers.set_headers.extend(set);
 }
 
 fn broken(error: Error) -> Status {

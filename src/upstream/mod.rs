@@ -19,7 +19,7 @@ pub use balance::{Why, local_number};
 pub use checks::check;
 pub use health::Standing;
 pub use model::{Asked, ModelState, Picked, bit};
-pub use pool::{Incoming, Upstreams};
+pub use pool::{Incoming, Signed, Upstreams};
 pub use prefix::chain;
 pub use registry::Targets;
 pub use target::{Mode, Override, Serving, TargetState};

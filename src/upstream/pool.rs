@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, Response, header};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
@@ -72,18 +72,19 @@ impl Upstreams {
         Err(no_credentials(provider, "there is no usable key"))
     }
 
-    /// The headers a provider gets beside the request's own, its key among them: for a request that somebody else sends.
-    pub fn credentials(provider: &Provider) -> HeaderMap {
-        let mut headers = provider.headers.clone();
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let bearer =
-            provider.api_key.as_ref().map(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())));
-        // The config has been checked for keys that no header can carry.
-        if let Some(Ok(mut bearer)) = bearer {
-            bearer.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, bearer);
-        }
-        headers
+    /// A request as the provider takes it, for one that somebody else sends: its path with the query, and its headers,
+    /// credentials among them. Which key an answer belongs to is not learned: none is rested for a refusal.
+    pub async fn signed(&self, provider: &Provider, request: &UpstreamRequest) -> Result<Signed, Error> {
+        let client = self.pool(provider, provider.timeouts.connect)?;
+        let auth = self.keychain.of(provider)?;
+        let url = format!("{}/{}", provider.base_url, request.path);
+        let builder = client.request(request.method.clone(), url).headers(request.headers.clone());
+        let builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+        let built = builder.body(request.body.clone()).build();
+        let mut wire = built.map_err(|error| explain(provider, provider.timeouts.connect, &error))?;
+        auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
+        let query = wire.url().query().map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(Signed { path: format!("{}{query}", wire.url().path()), headers: wire.headers().clone() })
     }
 
     /// What asks a provider, over its own pool, whether it is there.
@@ -110,6 +111,14 @@ impl Upstreams {
             .map_err(|error| Error::internal(format!("no HTTP client for provider {}: {error}", provider.name)))?;
         Ok(self.pools.write().entry(key).or_insert(client).clone())
     }
+}
+
+/// A provider's request without its body.
+pub struct Signed {
+    /// Path and query.
+    pub path: String,
+    /// All headers; they hold secrets.
+    pub headers: HeaderMap,
 }
 
 /// Asks one provider whether it is there.
