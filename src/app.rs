@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Readiness};
 use crate::budget::Budget;
+use crate::cache::Cache;
 use crate::config::{self, Config, Live};
 use crate::frontend::Acceptor;
 use crate::pipeline::{Gateway, Offload, Sinks};
@@ -146,12 +147,15 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
     let sinks = Arc::new(Sinks::new(metrics, access, tracing));
     let counter = Arc::new(Counter::new(MEMO_ENTRIES));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let rules = config.cache.clone().unwrap_or_default();
+    let cache = Arc::new(Cache::new(rules.max_bytes));
     let gateway = Arc::new(Gateway {
         live: Arc::new(Live::new(config)),
         store,
         counter,
         upstreams: Upstreams::default(),
         targets,
+        cache,
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),
@@ -164,6 +168,10 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         let targets = config.models.values().flat_map(|model| &model.targets);
         counter.warm(targets.map(|target| target.model.tokenizer));
     });
+    if rules.semantic {
+        let cache = Arc::clone(&gateway.cache);
+        gateway.tasks.spawn_blocking(move || cache.semantic().is_some());
+    }
     Ok(gateway)
 }
 

@@ -2,12 +2,13 @@
 //!
 //! [`frontend`] or [`extproc`] accepts it, [`door`] is what they share, [`pipeline`] identifies, parses, counts, admits and routes it,
 //! [`drive`] dials through [`upstream`] and relays the answer, [`pipeline`] settles and records.
-//! [`state`] decides limits, [`tokens`] counts, [`config`] says what applies, [`telemetry`] tells
+//! [`cache`] keeps answers, [`state`] decides limits, [`tokens`] counts, [`config`] says what applies, [`telemetry`] tells
 //! what happened, [`admin`] shows it, [`app`] wires it all up.
 
 pub mod admin;
 pub mod app;
 pub mod budget;
+pub mod cache;
 pub mod commands;
 pub mod config;
 pub mod door;

@@ -1,6 +1,7 @@
 //! The admin listener: health, metrics, the live config and the levels of limits. It binds to
 //! loopback by default and must never be the public one.
 
+mod cache;
 mod fetch;
 mod levels;
 mod serve;

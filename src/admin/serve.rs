@@ -1,4 +1,4 @@
-//! Serves `/healthz`, `/readyz`, `/metrics`, `/config`, `/levels` and `/targets`.
+//! Serves `/healthz`, `/readyz`, `/metrics`, `/config`, `/levels`, `/targets` and `/cache`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{levels, targets};
+use super::{cache, levels, targets};
 use crate::pipeline::Gateway;
 
 /// Whether traffic should be sent here: false while starting and while draining.
@@ -89,10 +89,19 @@ impl Admin {
                 Err(message) => text(StatusCode::BAD_REQUEST, format!("{message}\n")),
             };
         }
+        if (request.method(), request.uri().path()) == (&Method::POST, "/cache/purge") {
+            if request.headers().contains_key(header::ORIGIN) {
+                return text(StatusCode::FORBIDDEN, "not from a browser\n");
+            }
+            return match cache::purge(&self.gateway, request.uri().query().unwrap_or_default()) {
+                Ok(shown) => pretty(&shown),
+                Err(message) => text(StatusCode::BAD_REQUEST, format!("{message}\n")),
+            };
+        }
         if *request.method() != Method::GET {
             return text(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "only GET is served here, and POST of /targets/provider/model\n",
+                "only GET is served here, and POST of /targets/provider/model and /cache/purge\n",
             );
         }
         match request.uri().path() {
@@ -102,14 +111,17 @@ impl Admin {
             "/metrics" => self.metrics(),
             "/config" => pretty(&self.config()),
             "/levels" => self.levels().await,
+            "/cache" => pretty(&cache::json(&self.gateway)),
             "/targets" => pretty(&targets::json(&self.gateway)),
-            _ => text(StatusCode::NOT_FOUND, "there is /healthz /readyz /metrics /config /levels /targets\n"),
+            _ => text(StatusCode::NOT_FOUND, "there is /healthz /readyz /metrics /config /levels /targets /cache\n"),
         }
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
         let metrics = self.gateway.sinks.metrics();
         metrics.set_bytes_in_flight(self.gateway.budget.used());
+        let held = self.gateway.cache.size();
+        metrics.cache().holds(held.entries, held.bytes);
         metrics.set_leases_open(self.gateway.store.open_leases());
         let mut response = text(StatusCode::OK, metrics.render());
         let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

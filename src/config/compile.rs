@@ -80,6 +80,7 @@ impl Compiler {
         let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
+        let cache = raw.cache.as_ref().map(|raw| self.cache(raw));
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {
@@ -103,6 +104,7 @@ impl Compiler {
             telemetry,
             redis,
             ext_proc,
+            cache,
             redacted: Value::Null,
             sources,
             fingerprint: self.hash.finalize().into(),
@@ -380,6 +382,9 @@ fn redacted(config: &Config) -> Value {
         "limits": limits,
         "redis": config.redis.as_ref().map(|redis| json!({
             "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len(),
+        })),
+        "cache": config.cache.as_ref().map(|rules| json!({
+            "semantic": rules.semantic, "scope": rules.scope.name(), "ttl_s": rules.ttl.as_secs(),
         })),
         "ext_proc": config.ext_proc.as_ref().map(|door| json!({
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),

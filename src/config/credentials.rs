@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use http::{HeaderName, HeaderValue, header};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
@@ -147,7 +147,7 @@ impl Compiler {
             (_, None) => None,
         };
         let google = match (&kind.auth, &raw.gcp) {
-            (AuthStyle::Google, gcp) => self.gcp(gcp.as_ref().unwrap_or(&RawGcp::default()), &mut names, path),
+            (AuthStyle::Google, gcp) => Some(self.gcp(gcp.as_ref().unwrap_or(&RawGcp::default()), &mut names, path)),
             (_, Some(_)) => self.refused(raw, "gcp", kind, path),
             (_, None) => None,
         };
@@ -165,26 +165,12 @@ impl Compiler {
         };
         // Debug output hides secrets, so they are added.
         hash.update(format!("{identity:?}"));
-        self.secrets(&identity).for_each(|secret| {
+        secrets(&identity).for_each(|secret| {
             hash.update(secret.len().to_le_bytes());
             hash.update(secret);
         });
         let fingerprint = hash.finalize().into();
         (self.errors.len() == before).then_some((Credentials { identity, fingerprint }, names))
-    }
-
-    fn secrets<'a>(&self, identity: &'a Identified) -> impl Iterator<Item = &'a str> {
-        use secrecy::ExposeSecret;
-        let all: Vec<&SecretString> = match identity {
-            Identified::Nobody => Vec::new(),
-            Identified::Keys { keys, .. } => keys.iter().collect(),
-            Identified::Aws(aws) => {
-                aws.fixed.iter().flat_map(|(_, secret, token)| std::iter::once(secret).chain(token)).collect()
-            }
-            Identified::Google(google) => google.key.iter().collect(),
-            Identified::Entra(entra) => vec![&entra.secret],
-        };
-        all.into_iter().map(|secret| secret.expose_secret())
     }
 
     fn refused<T>(&mut self, raw: &RawProvider, field: &str, kind: &Kind, path: &str) -> Option<T> {
@@ -265,7 +251,7 @@ impl Compiler {
         Some(AwsIdentity { service, region, fixed, profile, role, sts_endpoint: sts })
     }
 
-    fn gcp(&mut self, raw: &RawGcp, names: &mut HashMap<&'static str, String>, path: &str) -> Option<GoogleIdentity> {
+    fn gcp(&mut self, raw: &RawGcp, names: &mut HashMap<&'static str, String>, path: &str) -> GoogleIdentity {
         let path = format!("{path}.gcp");
         let mut get = |raw: &Option<Spanned<String>>, name: &str| {
             raw.as_ref().and_then(|raw| self.resolved(raw, &format!("{path}.{name}")))
@@ -290,7 +276,7 @@ impl Compiler {
         if let Some(project) = project {
             names.insert("project", project);
         }
-        Some(GoogleIdentity { key: key.map(SecretString::from) })
+        GoogleIdentity { key: key.map(SecretString::from) }
     }
 
     fn entra(&mut self, raw: &RawEntra, path: &str) -> Option<EntraIdentity> {
@@ -321,6 +307,20 @@ impl Compiler {
         let endpoint = format!("{authority}/{tenant}/oauth2/v2.0/token");
         Some(EntraIdentity { endpoint, client_id, secret: secret.into(), scope })
     }
+}
+
+/// Everything that must not be shown.
+fn secrets(identity: &Identified) -> impl Iterator<Item = &str> {
+    let all: Vec<&SecretString> = match identity {
+        Identified::Nobody => Vec::new(),
+        Identified::Keys { keys, .. } => keys.iter().collect(),
+        Identified::Aws(aws) => {
+            aws.fixed.iter().flat_map(|(_, secret, token)| std::iter::once(secret).chain(token)).collect()
+        }
+        Identified::Google(google) => google.key.iter().collect(),
+        Identified::Entra(entra) => vec![&entra.secret],
+    };
+    all.into_iter().map(ExposeSecret::expose_secret)
 }
 
 fn first_var(names: &[&str]) -> Option<String> {

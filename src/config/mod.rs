@@ -1,6 +1,7 @@
 //! The config: `raw` as it is written, `compile` to what the gateway runs on, `live` to swap it
 //! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
 
+mod cache;
 mod catalog;
 mod compile;
 mod credentials;
@@ -11,6 +12,7 @@ mod load;
 mod model;
 mod models;
 mod raw;
+mod raw_cache;
 mod raw_credentials;
 mod raw_health;
 mod raw_models;
@@ -20,6 +22,7 @@ mod targets;
 mod values;
 mod watch;
 
+pub use cache::{CacheRules, CacheScope};
 pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};

@@ -10,6 +10,8 @@ use sluice_providers::catalog::ModelFacts;
 
 use super::raw_credentials::{RawAws, RawEntra, RawGcp};
 
+use super::raw_cache::RawCache;
+
 use super::raw_health::{RawCheck, RawCircuit, RawHealth};
 use super::raw_models::RawModel;
 
@@ -49,6 +51,8 @@ pub(super) struct RawConfig {
     /// Where Envoy calls: the same gateway as an external processor (`ext_proc`). Default: none.
     /// Changing it needs a restart.
     pub(super) ext_proc: Option<RawExtProc>,
+    /// Answers that are kept for the same request. Default: none are.
+    pub(super) cache: Option<RawCache>,
     /// Bounds of the public listener.
     #[serde(default)]
     pub(super) limits: RawLimits,

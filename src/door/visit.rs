@@ -12,9 +12,9 @@ use super::reply::Reply;
 use super::route::{Route, catalog};
 use crate::budget::Held;
 use crate::config::{Config, Limits};
-use crate::drive;
+use crate::drive::{self, Answer, Payload};
 use crate::error::Error;
-use crate::pipeline::{Flight, Gateway, Recorder, RequestHead, Waiting, identify};
+use crate::pipeline::{Flight, Gateway, Opening, Recorder, Replay, RequestHead, Waiting, identify};
 
 /// The head of a request.
 pub struct Head {
@@ -94,21 +94,29 @@ pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader + 'static) ->
     let request_id = Arc::clone(visit.recorder.request_id());
     let gateway = Arc::clone(gateway);
     let coming: Coming = Box::pin(async move {
-        let flight = visit.open(&gateway, body).await?;
-        drive::run(&gateway, flight).await
+        match visit.open(&gateway, body).await? {
+            Opening::Flight(flight) => drive::run(&gateway, *flight).await,
+            Opening::Replay(replay) => Ok(replayed(replay)),
+        }
     });
     Begun::Called(Call { coming: Some(coming), waiting, comments, request_id })
 }
 
-/// Lets a call in whose provider somebody else calls; with the request's id. An answer in its place is an error, or needed no provider.
-/// Dropping the future is the client leaving.
+/// Lets a call in whose provider somebody else calls; with the request's id. An answer in its place is an error, or
+/// needed no provider. Dropping the future is the client leaving.
 pub async fn admit(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Result<(Flight, Arc<str>), Reply> {
     let visit = Visit::start(gateway, head)?;
     let request_id = Arc::clone(visit.recorder.request_id());
     match visit.open(gateway, body).await {
-        Ok(flight) => Ok((flight, request_id)),
+        Ok(Opening::Flight(flight)) => Ok((*flight, request_id)),
+        Ok(Opening::Replay(replay)) => Err(Reply::of(Ok(replayed(replay)), &request_id)),
         Err(error) => Err(Reply::error(&error, &request_id)),
     }
+}
+
+/// A stored answer in the place of a provider's.
+fn replayed(replay: Replay) -> Answer {
+    Answer { status: StatusCode::OK, headers: replay.headers, payload: Payload::Whole(replay.body) }
 }
 
 /// A call whose body has not been read.
@@ -143,7 +151,7 @@ impl Visit {
         Ok(Self { endpoint, headers: head.headers, config, waiting: Arc::new(Waiting::default()), recorder })
     }
 
-    async fn open(self, gateway: &Arc<Gateway>, body: impl Reader) -> Result<Flight, Error> {
+    async fn open(self, gateway: &Arc<Gateway>, body: impl Reader) -> Result<Opening, Error> {
         let Self { endpoint, headers, config, waiting, mut recorder } = self;
         let key = match identify::key(&headers, &config) {
             Ok(key) => Arc::clone(key),
@@ -155,8 +163,10 @@ impl Visit {
             Err(error) => return Err(recorder.refuse(error)),
         };
         let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
-        let flight = gateway.open(config, head, body, held, recorder).await?;
-        waiting.let_in();
-        Ok(flight)
+        let opening = gateway.open(config, head, body, held, recorder).await?;
+        if matches!(opening, Opening::Flight(_)) {
+            waiting.let_in();
+        }
+        Ok(opening)
     }
 }

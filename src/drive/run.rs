@@ -44,7 +44,8 @@ pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error
     let comments = !flight.config().limits.queue_comments.is_zero();
     let hold = flight.routing().hold;
     let waiting = (flight.streams() && comments).then(|| flight.waiting().clone());
-    let mut answer = Box::pin(answer(gateway, flight));
+    // Pinned in place: a box of this size for each request is felt.
+    let mut answer = std::pin::pin!(answer(gateway, flight));
     let Some(waiting) = waiting else { return answer.await };
     tokio::select! {
         biased;

@@ -32,6 +32,14 @@ pub struct Attempt {
     bytes: u64,
     /// The text so far, where the stream may have to be continued.
     said: Option<String>,
+    /// The answer as the client gets it, where it is to be kept.
+    copy: Option<Copied>,
+}
+
+/// A copy of an answer, as long as it is not too large to keep.
+struct Copied {
+    bytes: BytesMut,
+    room: usize,
 }
 
 impl Attempt {
@@ -57,6 +65,7 @@ impl Attempt {
             first_token: None,
             bytes: 0,
             said: None,
+            copy: None,
             route,
         }
     }
@@ -114,6 +123,7 @@ impl Attempt {
         }
         self.spoke();
         self.bytes += reply.body.len() as u64;
+        self.copy(&reply.body);
         Ok(reply.body)
     }
 
@@ -183,6 +193,7 @@ impl Attempt {
             }
         };
         self.bytes += bytes.len() as u64;
+        self.copy(&bytes);
         Some(bytes)
     }
 
@@ -229,6 +240,25 @@ impl Attempt {
             self.serving = None;
         }
         true
+    }
+
+    /// Copies the answer from now on, up to so many bytes.
+    pub(super) fn keep_answer(&mut self, room: usize) {
+        self.copy = Some(Copied { bytes: BytesMut::new(), room });
+    }
+
+    fn copy(&mut self, bytes: &[u8]) {
+        let Some(copy) = &mut self.copy else { return };
+        if copy.bytes.len() + bytes.len() > copy.room {
+            self.copy = None;
+        } else {
+            copy.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// The copy, if all of the answer is in it.
+    pub(super) fn take_answer(&mut self) -> Option<Bytes> {
+        self.copy.take().map(|copy| copy.bytes.freeze())
     }
 
     /// Keeps the generated text from now on.

@@ -17,6 +17,7 @@ use super::attempt::{Attempt, Blame};
 use super::count::Counted;
 use super::headers;
 use super::identify::Identity;
+use super::lookup::Keep;
 use super::open::Gateway;
 use super::record::{Recorder, Tally};
 use super::route::Plan;
@@ -88,12 +89,20 @@ pub struct Flight {
     /// The text of broken streams, where they are continued.
     said: String,
     held: Option<Held>,
+    /// The answer is to be kept.
+    keep: Option<Keep>,
     store: Arc<dyn Store>,
     tasks: TaskTracker,
 }
 
 impl Flight {
-    pub(super) fn new(gateway: &Arc<Gateway>, opened: Opened, held: Held, recorder: Recorder) -> Self {
+    pub(super) fn new(
+        gateway: &Arc<Gateway>,
+        opened: Opened,
+        keep: Option<Keep>,
+        held: Held,
+        recorder: Recorder,
+    ) -> Self {
         Self {
             streams: opened.call.stream,
             call: Some(opened.call),
@@ -113,6 +122,7 @@ impl Flight {
             dialled: None,
             said: String::new(),
             held: Some(held),
+            keep,
             store: Arc::clone(&gateway.store),
             tasks: gateway.tasks.clone(),
         }
@@ -244,6 +254,9 @@ impl Flight {
         let admitted = self.admitted.take()?;
         let from_provider = self.attempt.as_ref().is_some_and(|attempt| attempt.usage().is_some());
         let (usage, cost) = self.used();
+        if let (Close::Complete, Some(keep)) = (how, self.keep.take()) {
+            self.kept(keep, cost);
+        }
         admitted.lease.settle(settle::demand(&usage, cost));
         if let Some(attempt) = &mut self.attempt {
             self.recorder.relayed(attempt);
@@ -259,6 +272,15 @@ impl Flight {
         let (input, output) = (usage.input, usage.output);
         self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)
+    }
+
+    /// Gives a complete answer of one attempt to the cache.
+    fn kept(&mut self, keep: Keep, cost: u64) {
+        let usage = self.attempt.as_ref().and_then(Attempt::usage);
+        let answer = self.attempt.as_mut().and_then(Attempt::take_answer);
+        if let Some(answer) = answer.filter(|_| self.said.is_empty()) {
+            keep.keep(self.plan.model(), answer, self.streams, usage, cost);
+        }
     }
 
     /// What the answer has used, with the price at the target that served it, micro-dollars.

@@ -1,4 +1,4 @@
-//! The phases of a request, in this order: identify, parse, count, admit, route, relay, settle,
+//! The phases of a request, in this order: identify, parse, lookup, count, admit, route, relay, settle,
 //! record. `Gateway::open` in `open.rs` is the whole order on one screen; each phase is a file.
 //!
 //! Each phase takes the result of the one before, so that a wrong order does not compile. Both
@@ -12,6 +12,7 @@ mod flight;
 mod headers;
 pub mod identify;
 mod lease;
+mod lookup;
 mod offload;
 mod open;
 mod parse;
@@ -23,7 +24,8 @@ mod waiting;
 
 pub use attempt::{Attempt, Blame};
 pub use flight::{Close, Flight, Hedge, Next};
+pub use lookup::Replay;
 pub use offload::Offload;
-pub use open::{Gateway, RequestHead};
+pub use open::{Gateway, Opening, RequestHead};
 pub use record::{Recorder, Sinks, Tally};
 pub use waiting::Waiting;

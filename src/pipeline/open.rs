@@ -14,12 +14,14 @@ use super::admit::Terms;
 use super::count::Counted;
 use super::flight::{Flight, Opened};
 use super::identify::Identity;
+use super::lookup::{self, Keep, Looked, Replay};
 use super::offload::Offload;
 use super::record::{Recorder, Sinks};
 use super::route::Plan;
 use super::waiting::{self, Waiting};
 use super::{admit, count, identify, parse, route};
 use crate::budget::{Budget, Held};
+use crate::cache::Cache;
 use crate::config::{Config, Live};
 use crate::error::Error;
 use crate::state::Store;
@@ -38,6 +40,8 @@ pub struct Gateway {
     pub upstreams: Upstreams,
     /// Load and health of every target.
     pub targets: Targets,
+    /// Answers kept for the next request that asks the same.
+    pub cache: Arc<Cache>,
     /// Bytes held by all requests.
     pub budget: Budget,
     /// Metrics, access log and traces.
@@ -60,6 +64,19 @@ pub struct RequestHead<'a> {
     pub waiting: &'a Waiting,
 }
 
+/// What opening a request leads to.
+pub enum Opening {
+    /// To a provider.
+    Flight(Box<Flight>),
+    /// To an answer from the cache; recorded already.
+    Replay(Replay),
+}
+
+enum Phases {
+    Opened(Box<Opened>, Option<Keep>),
+    Replay(Replay),
+}
+
 impl Gateway {
     /// Runs the phases up to the plan of targets. On an error the request has been recorded and
     /// nothing stays reserved. Dropping the future gives back whatever was reserved.
@@ -70,9 +87,12 @@ impl Gateway {
         body: Bytes,
         held: Held,
         mut recorder: Recorder,
-    ) -> Result<Flight, Error> {
+    ) -> Result<Opening, Error> {
         match self.phases(config, head, body, &mut recorder).await {
-            Ok(opened) => Ok(Flight::new(self, opened, held, recorder)),
+            Ok(Phases::Opened(opened, keep)) => {
+                Ok(Opening::Flight(Box::new(Flight::new(self, *opened, keep, held, recorder))))
+            }
+            Ok(Phases::Replay(replay)) => Ok(Opening::Replay(replay)),
             Err(error) => Err(recorder.refuse(error)),
         }
     }
@@ -83,7 +103,7 @@ impl Gateway {
         head: RequestHead<'_>,
         body: Bytes,
         recorder: &mut Recorder,
-    ) -> Result<Opened, Error> {
+    ) -> Result<Phases, Error> {
         let heavy = body.len() > config.limits.count_off_thread_above;
         let call = parse::run(&self.offload, head.endpoint, body, heavy, recorder.request_id()).await?;
         let who = identify::run(head.key, head.headers, &call, &config)?;
@@ -92,6 +112,10 @@ impl Gateway {
         let waiting = head.waiting.clone();
         let plan = route::run(self, &config, &who, &call, head.headers)?;
         recorder.routed(&plan, &call, &config);
+        let keep = match lookup::run(self, &config, &plan, &who, (&call, head.headers), recorder).await? {
+            Looked::Hit(replay) => return Ok(Phases::Replay(replay)),
+            Looked::Miss(keep) => keep,
+        };
         let terms = Terms { config: &config, patience: &patience, waiting: &waiting, streams: call.stream };
         let other = route::Cause::of(&plan);
         let (plan, counted, admitted) = match self.admitted(&terms, &call, plan, &who, recorder).await {
@@ -102,7 +126,8 @@ impl Gateway {
                 self.admitted(&terms, &call, plan, &who, recorder).await?
             }
         };
-        Ok(Opened { call, who, plan, counted, admitted, config: Arc::clone(&config), patience, waiting })
+        let opened = Opened { call, who, plan, counted, admitted, config: Arc::clone(&config), patience, waiting };
+        Ok(Phases::Opened(Box::new(opened), keep))
     }
 
     /// Counts and admits a request to the model of a plan.

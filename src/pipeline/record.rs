@@ -1,5 +1,6 @@
 //! Phase `record`: every exit of every request passes here once, whatever happened.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,6 +21,7 @@ use crate::telemetry::{AccessLog, Metrics, Outcome, Record, RequestTrace, Tracin
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-sluice-target");
+const CACHE: HeaderName = HeaderName::from_static("x-sluice-cache");
 const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
 const TRIED: HeaderName = HeaderName::from_static("x-sluice-tried");
@@ -170,6 +172,17 @@ impl Recorder {
         self.record.provider = Some(Arc::clone(&target.provider.name));
     }
 
+    /// What the cache made of the request.
+    pub(super) fn looked_up(&mut self, result: Cow<'static, str>) {
+        self.record.cache = Some(result);
+    }
+
+    /// Ends a request with an answer from the cache.
+    pub(super) fn replayed(&mut self, bytes: usize) {
+        self.record.bytes_out = bytes as u64;
+        self.succeed(StatusCode::OK);
+    }
+
     pub(super) fn inject(&self, headers: &mut HeaderMap) {
         self.trace.inject(headers);
     }
@@ -221,6 +234,9 @@ impl Recorder {
             if let Some(Ok(value)) = value.as_deref().map(HeaderValue::from_str) {
                 headers.insert(name, value);
             }
+        }
+        if let Some(Ok(cache)) = record.cache.as_deref().map(HeaderValue::from_str) {
+            headers.insert(CACHE, cache);
         }
         headers.insert(ATTEMPTS, HeaderValue::from(record.attempts));
         if !record.tried.is_empty()

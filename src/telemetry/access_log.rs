@@ -54,6 +54,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     continued: Option<u32>,
     stream: bool,
     status: u16,
@@ -176,6 +178,7 @@ fn line(record: &Record) -> Line<'_> {
         attempts: record.attempts,
         tried: (!record.tried.is_empty()).then(|| Tried::line(&record.tried)),
         fallback: record.fallback,
+        cache: record.cache.as_deref(),
         continued: (record.continued > 0).then_some(record.continued),
         stream: record.stream,
         status: record.status,

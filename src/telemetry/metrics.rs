@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::cache_metrics::CacheMetrics;
 use super::record::{Record, TOKEN_KINDS};
 use super::route_metrics::RouteMetrics;
 use super::store_metrics::StoreMetrics;
@@ -99,7 +100,7 @@ type Times = Family<Route, Histogram, Buckets>;
 
 /// All metrics of the process. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>, StoreMetrics, RouteMetrics);
+pub struct Metrics(Arc<Inner>, StoreMetrics, RouteMetrics, CacheMetrics);
 
 struct Inner {
     registry: Registry,
@@ -164,12 +165,18 @@ impl Metrics {
         inner.register();
         let store = StoreMetrics::register(&mut inner.registry);
         let routes = RouteMetrics::register(&mut inner.registry);
-        Self(Arc::new(inner), store, routes)
+        let cache = CacheMetrics::register(&mut inner.registry);
+        Self(Arc::new(inner), store, routes, cache)
     }
 
     /// Those of queues and of the store.
     pub fn store(&self) -> &StoreMetrics {
         &self.1
+    }
+
+    /// Those of the cache.
+    pub fn cache(&self) -> &CacheMetrics {
+        &self.3
     }
 
     /// Those of targets and of failover.

@@ -4,6 +4,7 @@
 //! targets and limits come from the config, keys and users are in the log only.
 
 mod access_log;
+mod cache_metrics;
 pub mod logging;
 mod metrics;
 mod record;
@@ -12,8 +13,9 @@ mod store_metrics;
 mod trace;
 
 pub use access_log::AccessLog;
+pub use cache_metrics::CacheMetrics;
 pub use metrics::{METRICS, Metrics};
 pub use record::{Outcome, Record, Tried};
-pub use route_metrics::RouteMetrics;
+pub use route_metrics::{Attempts, RouteMetrics};
 pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};

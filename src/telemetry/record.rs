@@ -1,5 +1,6 @@
 //! Everything that is told of one request, filled in on its way.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -88,6 +89,8 @@ pub struct Record {
     pub tried: Vec<Tried>,
     /// Why another model stepped in.
     pub fallback: Option<&'static str>,
+    /// What the cache made of it: `hit-exact`, `hit-semantic`, `miss` or `bypass(why)`.
+    pub cache: Option<Cow<'static, str>>,
     /// How often the stream broke off and went on with another target.
     pub continued: u32,
     /// Whether the answer streams.
@@ -147,6 +150,7 @@ impl Record {
             attempts: 0,
             tried: Vec::new(),
             fallback: None,
+            cache: None,
             continued: 0,
             stream: false,
             count_method: None,

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod behind_envoy;
 #[cfg(test)]
+mod cache;
+#[cfg(test)]
 mod client_gone;
 #[cfg(test)]
 mod common;

@@ -36,7 +36,9 @@ fn factor(counter: &Counter, tokenizer: Tokenizer, text: &str) -> u64 {
 
 fn families(counter: &Counter) -> String {
     let mut table = "| vocabulary |".to_owned();
-    CORPORA.iter().for_each(|(name, _)| write!(table, " {name} |").unwrap());
+    for (name, _) in CORPORA {
+        write!(table, " {name} |").unwrap();
+    }
     table.push_str("\n|---|---|---|---|---|---|---|\n");
     for (name, tokenizer) in FAMILIES {
         write!(table, "| {name} |").unwrap();

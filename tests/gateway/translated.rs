@@ -12,7 +12,10 @@ async fn all_formats() -> Gate {
     let edit = |text: String| {
         let mock = text.split("http://").nth(1).and_then(|rest| rest.split("/v1").next()).unwrap().to_owned();
         let provider = |name: &str, path: &str| {
-            format!("  {name}: {{ kind: {name}, base_url: \"http://{mock}{path}\", api_key: upstream-secret }}\n")
+            let region = if name == "bedrock" { ", aws: { region: eu-west-1 }" } else { "" };
+            format!(
+                "  {name}: {{ kind: {name}, base_url: \"http://{mock}{path}\", api_key: upstream-secret{region} }}\n"
+            )
         };
         let providers = provider("anthropic", "/v1")
             + &provider("gemini", "/v1beta")

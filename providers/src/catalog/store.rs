@@ -135,8 +135,8 @@ impl Catalog {
             if let Some(found) = listed.models.get(tried) {
                 return Some(Arc::clone(found));
             }
-            let inherited = listed.inherits.iter().filter_map(|other| self.entry(other));
-            if let Some(found) = inherited.filter_map(|other| other.models.get(tried)).next() {
+            let mut inherited = listed.inherits.iter().filter_map(|other| self.entry(other));
+            if let Some(found) = inherited.find_map(|other| other.models.get(tried)) {
                 return Some(Arc::clone(found));
             }
             candidate = shorter(tried);

@@ -116,10 +116,9 @@ impl Auth {
     ) -> Verdict {
         let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         match &self.0 {
-            Live::Nobody => {}
             Live::Token(token) if refused => token.refused(),
             Live::Aws(signer) if refused => signer.refused(),
-            Live::Token(_) | Live::Aws(_) => {}
+            Live::Nobody | Live::Token(_) | Live::Aws(_) => {}
             Live::Keys { ring, .. } => {
                 let Some(rest) = ring.judge(used.0, status, headers) else { return Verdict::Keep };
                 if ring.len() > 1 {

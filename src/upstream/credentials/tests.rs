@@ -94,8 +94,8 @@ fn aws() -> AwsIdentity {
     AwsIdentity { service: "bedrock", region, fixed: None, profile: None, role: None, sts_endpoint: None }
 }
 
-fn role(arn: &str) -> Option<AwsRole> {
-    Some(AwsRole { arn: arn.to_owned(), session: "s".to_owned(), external_id: Some("x y".to_owned()) })
+fn role(arn: &str) -> AwsRole {
+    AwsRole { arn: arn.to_owned(), session: "s".to_owned(), external_id: Some("x y".to_owned()) }
 }
 
 #[tokio::test]
@@ -111,8 +111,8 @@ async fn keys_of_the_config_and_of_the_environment_sign() {
     assert_eq!(status, 403);
     cloud.set(&[("AWS_ACCESS_KEY_ID", AWS_ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", AWS_SECRET_KEY)]);
     cloud.accepts(&Identified::Aws(aws()), CONVERSE).await;
-    cloud.accepts(&Identified::Aws(AwsIdentity { role: role("arn:aws:iam::1:role/r"), ..aws() }), CONVERSE).await;
-    let denied = Identified::Aws(AwsIdentity { role: role("arn:aws:iam::1:role/denied"), ..aws() });
+    cloud.accepts(&Identified::Aws(AwsIdentity { role: Some(role("arn:aws:iam::1:role/r")), ..aws() }), CONVERSE).await;
+    let denied = Identified::Aws(AwsIdentity { role: Some(role("arn:aws:iam::1:role/denied")), ..aws() });
     let why = cloud.fails(&denied, CONVERSE).await;
     assert!(why.contains("403: AccessDenied: User is not authorized"), "{why}");
 }

@@ -1,4 +1,4 @@
-//! Keys from the metadata services of instances (IMDSv2) and containers (ECS, EKS Pod Identity).
+//! Keys from the metadata services of instances (`IMDSv2`) and containers (ECS, EKS Pod Identity).
 
 use std::time::{Duration, SystemTime};
 

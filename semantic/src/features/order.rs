@@ -1,0 +1,106 @@
+//! Whether the words of two prompts come in the same order.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::features::{count, ratio};
+use crate::lexicon::{Classes, Lexicon};
+use crate::text::Document;
+
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// Longest common subsequence of the content, as a part of the shorter one.
+    pub(crate) common_subsequence: f64,
+    /// Part of the pairs of common words that stand the other way round.
+    pub(crate) inversions: f64,
+    /// Jaccard of the pairs of neighbouring words.
+    pub(crate) bigrams: f64,
+}
+
+/// With more common words than this, inversions are not counted.
+const MOST_COMMON: usize = 60;
+
+pub(crate) fn order(a: &Document, b: &Document) -> Order {
+    let stems_a: Vec<&str> = a.content_stems().collect();
+    let stems_b: Vec<&str> = b.content_stems().collect();
+    let pairs = |d: &'_ Document| -> HashSet<(String, String)> {
+        d.stems.iter().zip(d.stems.iter().skip(1)).map(|(p, q)| (p.clone(), q.clone())).collect()
+    };
+    let (pairs_a, pairs_b) = (pairs(a), pairs(b));
+    let common = pairs_a.intersection(&pairs_b).count();
+    Order {
+        common_subsequence: count(subsequence(&stems_a, &stems_b)) / count(stems_a.len().min(stems_b.len()).max(1)),
+        inversions: inversions(&stems_a, &stems_b),
+        bigrams: count(common) / count((pairs_a.len() + pairs_b.len() - common).max(1)),
+    }
+}
+
+fn subsequence(a: &[&str], b: &[&str]) -> usize {
+    let mut row = vec![0; b.len() + 1];
+    for x in a {
+        let (mut diagonal, mut left) = (0, 0);
+        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let above = *cell;
+            *cell = if x == y { diagonal + 1 } else { above.max(left) };
+            (diagonal, left) = (above, *cell);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// Words that stand once in each list, with both places, in the order of the first.
+fn common_once<'a>(a: &[&'a str], b: &[&str]) -> Vec<(&'a str, usize, usize)> {
+    let mut places: HashMap<&str, Option<usize>> = HashMap::with_capacity(b.len());
+    for (at, word) in b.iter().enumerate() {
+        places.entry(word).and_modify(|p| *p = None).or_insert(Some(at));
+    }
+    let once = |word: &str| a.iter().filter(|w| **w == word).nth(1).is_none();
+    let both = |(at, word): (usize, &&'a str)| {
+        let other = places.get(word).copied().flatten()?;
+        once(word).then_some((*word, at, other))
+    };
+    a.iter().enumerate().filter_map(both).collect()
+}
+
+fn inversions(a: &[&str], b: &[&str]) -> f64 {
+    let places: Vec<usize> = common_once(a, b).into_iter().map(|(_, _, at)| at).collect();
+    if places.len() >= MOST_COMMON {
+        return 0.0;
+    }
+    let turned: usize =
+        places.iter().enumerate().map(|(n, p)| places.iter().skip(n + 1).filter(|q| p > *q).count()).sum();
+    let all = places.len() * places.len().saturating_sub(1) / 2;
+    ratio(count(turned), count(all), 0.0)
+}
+
+/// Pairs of words that stand the other way round, where their order means something: "from A to B" and
+/// "from B to A", "JSON to CSV" and "CSV to JSON", "5 - 6" and "6 - 5".
+pub(crate) fn swapped(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
+    if a.symmetric || b.symmetric {
+        return 0;
+    }
+    let x: Vec<&str> = a.stems.iter().map(String::as_str).collect();
+    let y: Vec<&str> = b.stems.iter().map(String::as_str).collect();
+    let class = |at: usize, other: usize| -> Classes {
+        a.classes.get(at).copied().unwrap_or(0) | b.classes.get(other).copied().unwrap_or(0)
+    };
+    let digits = |s: &str| s.starts_with(|c: char| c.is_ascii_digit());
+    let apart = |d: &Document, p: &str, q: &str| {
+        d.ends.source.contains(p) && d.ends.target.contains(q) || d.ends.source.contains(q) && d.ends.target.contains(p)
+    };
+    let common = common_once(&x, &y);
+    let mut found = 0;
+    for (n, (p, p_in_a, p_in_b)) in common.iter().enumerate() {
+        for (q, q_in_a, q_in_b) in common.iter().skip(n + 1) {
+            let (of_p, of_q) = (class(*p_in_a, *p_in_b), class(*q_in_a, *q_in_b));
+            if of_p & lexicon.units() != 0 && of_q & lexicon.units() != 0 {
+                continue;
+            }
+            let directed = apart(a, p, q) || apart(b, p, q);
+            if directed || of_p & of_q != 0 || digits(p) && digits(q) {
+                let turned = p_in_b > q_in_b;
+                found += usize::from(turned != (directed && a.passive != b.passive));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,61 @@
+//! A prompt, ready to be compared with others.
+
+use crate::index::Quantised;
+use crate::lexicon::Lexicon;
+use crate::model::{DIMENSIONS, Embedding, Model};
+use crate::text::Document;
+
+/// A prompt taken apart, with its embedding and those of its words.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    pub(crate) document: Document,
+    pub(crate) embedding: Box<Embedding>,
+    /// One for each word of the content.
+    pub(crate) vectors: Vec<[f32; DIMENSIONS]>,
+    /// How much each word of the content says: rare words weigh more.
+    pub(crate) weights: Vec<f64>,
+    /// Sorted, each once.
+    pub(crate) trigrams: Vec<[u8; 3]>,
+}
+
+/// Keeps a word without a vector from weighing nothing.
+const LEAST_WEIGHT: f64 = 1e-3;
+
+impl Prompt {
+    pub(crate) fn new(text: &str, model: &Model, lexicon: &Lexicon) -> Self {
+        Self::of(Document::new(text, lexicon), text, model)
+    }
+
+    /// With the vectors of a text that has been taken apart already.
+    pub(crate) fn of(document: Document, text: &str, model: &Model) -> Self {
+        let (mut vectors, mut weights) = (Vec::new(), Vec::new());
+        for word in document.content.iter().filter_map(|at| document.words.get(*at)) {
+            let embedding = model.embed(word);
+            weights.push(f64::from(embedding.length) + LEAST_WEIGHT);
+            vectors.push(embedding.unit);
+        }
+        let trigrams = trigrams(&document.plain);
+        Self { document, embedding: Box::new(model.embed(text)), vectors, weights, trigrams }
+    }
+
+    /// The embedding, as an index keeps it.
+    pub fn vector(&self) -> Quantised {
+        Quantised::new(&self.embedding)
+    }
+}
+
+/// Of the letters and digits, with one space for any run of other characters.
+fn trigrams(text: &str) -> Vec<[u8; 3]> {
+    let mut plain = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' => plain.push(byte),
+            _ if plain.last() == Some(&b' ') => {}
+            _ => plain.push(b' '),
+        }
+    }
+    let mut found: Vec<[u8; 3]> = plain.array_windows().copied().collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}

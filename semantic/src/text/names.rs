@@ -1,0 +1,61 @@
+//! Names in a text: words with a capital that no sentence put there.
+
+use std::collections::HashSet;
+
+use crate::lexicon::Lexicon;
+
+/// The stems of the names.
+pub(crate) fn names(text: &str, lexicon: &Lexicon) -> HashSet<String> {
+    let tokens = tokens(text);
+    let counts = |t: &&&str| t.chars().count() > 3 && !lexicon.is_stop(&t.to_lowercase());
+    let long: Vec<&&str> = tokens.iter().filter(counts).collect();
+    let capital = |t: &str| t.starts_with(char::is_uppercase);
+    // In A Headline Like This, a capital says nothing.
+    let headline = long.len() >= 3 && long.iter().all(|t| capital(t));
+    let mut found = HashSet::new();
+    let mut sentence_begins = true;
+    for token in tokens {
+        if matches!(token, "." | "!" | "?" | "\n" | ":") {
+            sentence_begins = true;
+            continue;
+        }
+        let inner = token.chars().skip(1).any(char::is_uppercase);
+        let name = if headline { inner } else { inner || !sentence_begins };
+        if name && capital(token) && !is_pronoun(token) {
+            let word = word(token);
+            let word = lexicon.alias(&word);
+            if !lexicon.is_stop(word) {
+                found.insert(lexicon.stem(word));
+            }
+        }
+        sentence_begins = false;
+    }
+    found
+}
+
+/// Words ("O'Neil", "C++", "Node.js") and the signs after which a sentence begins.
+fn tokens(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let inside = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '\'' | '-' | '.' | '+' | '#');
+        let letter = c.is_ascii_alphabetic();
+        let length = if letter { rest.chars().take_while(inside).map(char::len_utf8).sum() } else { c.len_utf8() };
+        let (token, after) = rest.split_at(length);
+        if letter || matches!(c, '.' | '!' | '?' | '\n' | ':') {
+            found.push(token);
+        }
+        rest = after;
+    }
+    found
+}
+
+fn is_pronoun(token: &str) -> bool {
+    matches!(token.trim_end_matches('.'), "I" | "I'm" | "I've" | "I'd" | "I'M" | "I'VE" | "I'D")
+}
+
+fn word(token: &str) -> String {
+    let lower = token.to_lowercase();
+    let word = lower.trim_end_matches(['.', '\'', '-']);
+    word.strip_suffix("'s").unwrap_or(word).to_owned()
+}
