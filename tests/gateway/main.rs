@@ -22,6 +22,7 @@ mod explain;
 mod failover;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod limits;
