@@ -163,8 +163,11 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
     });
     gateway.sinks.reloaded(&gateway.live.status());
     // The first request must not pay for loading the vocabularies.
-    let counter = Arc::clone(&gateway.counter);
-    gateway.tasks.spawn_blocking(move || counter.warm());
+    let (counter, config) = (Arc::clone(&gateway.counter), gateway.live.snapshot());
+    gateway.tasks.spawn_blocking(move || {
+        let targets = config.models.values().flat_map(|model| &model.targets);
+        counter.warm(targets.map(|target| target.model.tokenizer));
+    });
     if rules.semantic {
         let cache = Arc::clone(&gateway.cache);
         gateway.tasks.spawn_blocking(move || cache.semantic().is_some());

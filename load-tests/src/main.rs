@@ -4,11 +4,13 @@ mod balance;
 mod client;
 mod crowd;
 mod drain;
+mod envoy;
 mod failover;
 mod fetch;
 mod fleet;
 mod generate;
 mod measure;
+mod noop;
 mod overhead;
 mod policy;
 mod prefix;
@@ -51,6 +53,8 @@ enum Command {
     Drain(drain::Options),
     /// What sharing limits through Redis adds to keeping them in memory.
     Store(store::Options),
+    /// What Sluice costs inside an Envoy, in both modes, beside Envoy alone and Sluice alone.
+    Envoy(envoy::Options),
     /// What clients see when a target fails, is killed or falls silent, and when it is back.
     Failover(failover::Options),
     /// How much of long conversations is found in the engines' caches, by the way targets are picked.
@@ -60,6 +64,9 @@ enum Command {
     /// The provider; the measurements start it as a process of its own.
     #[command(hide = true)]
     Mock,
+    /// An external processor that changes nothing.
+    #[command(hide = true)]
+    Noop,
 }
 
 async fn mock() -> Result<(), Failure> {
@@ -76,10 +83,12 @@ async fn main() -> ExitCode {
         Command::Priority(options) => priority::run(&options).await,
         Command::Drain(options) => drain::run(&options).await,
         Command::Store(options) => store::run(&options).await,
+        Command::Envoy(options) => envoy::run(&options).await,
         Command::Failover(options) => failover::run(&options).await,
         Command::Prefix(options) => prefix::run(&options).await,
         Command::Balance(options) => balance::run(&options),
         Command::Mock => mock().await,
+        Command::Noop => noop::serve().await,
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
     report::progress(&format!("failed: {error}"));

@@ -70,17 +70,22 @@ impl Sample {
 }
 
 pub(crate) async fn measure(server: &Server, client: &Client, time: Duration, load: Load) -> Result<Sample, Failure> {
-    let whole = ask(false, &json!({}));
     let before = server.cpu()?;
-    let measured = match load {
-        Load::Most => generate::closed(client, &whole, CONNECTIONS, time).await?,
-        Load::Steady(rate) => generate::open(client, &whole, rate, time).await?,
+    let measured = sample(client, time, load).await?;
+    Ok(Sample { measured, cpu: server.cpu()?.saturating_sub(before) })
+}
+
+/// Times alone, without anybody's CPU.
+pub(crate) async fn sample(client: &Client, time: Duration, load: Load) -> Result<Measured, Failure> {
+    let whole = ask(false, &json!({}));
+    match load {
+        Load::Most => generate::closed(client, &whole, CONNECTIONS, time).await,
+        Load::Steady(rate) => generate::open(client, &whole, rate, time).await,
         Load::Streams => {
             let stream = ask(true, &json!({"tokens": CHUNKS, "token_ms": PACING.as_millis()}));
-            generate::streams(client, &stream, STREAM_RATE, time, PACING).await?
+            generate::streams(client, &stream, STREAM_RATE, time, PACING).await
         }
-    };
-    Ok(Sample { measured, cpu: server.cpu()?.saturating_sub(before) })
+    }
 }
 
 pub(crate) fn failed<'a>(samples: impl Iterator<Item = &'a Sample>) -> u64 {

@@ -159,14 +159,14 @@ async fn converse(client: &Client, number: u32, turns: u32) -> Result<(), Failur
     Ok(())
 }
 
-/// Tokens that a router finds who sends every turn to where the one before was, and whose engines
-/// have all met every system prompt once.
+/// Tokens that a router finds who sends every turn to where the one before was, and every system
+/// prompt to where it was first: none finds more.
 fn perfect(options: &Options) -> u64 {
     let system = u64::from(SYSTEM_WORDS) + 1;
     let turn = u64::from(QUESTION_WORDS) + 1 + ANSWER + 1;
     let whole = |words: u64| words / BLOCK * BLOCK;
     let later: u64 = (1..u64::from(options.turns)).map(|number| whole(system + number * turn)).sum();
     let conversations = u64::from(options.conversations);
-    let first = conversations.saturating_sub(u64::from(SYSTEMS) * ENGINES as u64) * whole(system);
+    let first = conversations.saturating_sub(u64::from(SYSTEMS)) * whole(system);
     conversations * later + first
 }

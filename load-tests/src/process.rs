@@ -103,13 +103,19 @@ pub(crate) fn mock(folder: &Path) -> Result<Server, Failure> {
 
 /// One of several providers.
 pub(crate) fn mock_named(name: &str, folder: &Path) -> Result<Server, Failure> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("mock").stdout(Stdio::piped());
-    let mut server = Server::spawn(name, any_port(0), folder, &mut command)?;
-    let output = server.child.stdout.take().ok_or("the mock has no output")?;
+    this("mock", name, folder)
+}
+
+/// This program again, with a command that says where it listens.
+pub(crate) fn this(command: &str, name: &str, folder: &Path) -> Result<Server, Failure> {
+    let mut program = Command::new(std::env::current_exe()?);
+    program.arg(command).stdout(Stdio::piped());
+    let mut server = Server::spawn(name, any_port(0), folder, &mut program)?;
+    let output = server.child.stdout.take().ok_or_else(|| format!("the {name} has no output"))?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
-    let addr = line.trim().strip_prefix("listening on ").ok_or("the mock does not say where it listens")?;
+    let addr = line.trim().strip_prefix("listening on ");
+    let addr = addr.ok_or_else(|| format!("the {name} does not say where it listens"))?;
     server.addr = addr.parse()?;
     Ok(server)
 }

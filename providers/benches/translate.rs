@@ -33,9 +33,14 @@ fn least(runs: u32, mut run: impl FnMut()) -> f64 {
     rounds.fold(f64::MAX, f64::min)
 }
 
-/// A conversation of a megabyte: long texts with some escapes, as chats have.
-fn conversation() -> Bytes {
-    let text = "The quick brown fox \"jumps\" over the lazy dog.\nIt does so again and again, naïvely. ".repeat(24);
+/// A conversation of a megabyte. What costs is the quotes in its texts: prose has few, code many.
+fn conversation(code: bool) -> Bytes {
+    let prose = "The quick brown fox jumps over the lazy dog, and does so again and again, in the naïve belief that \
+        somebody looks. Nobody does.\n\n\"Why,\" asks the dog, who is lazy but not asleep, \"would one do that?\" The fox \
+        has no answer to this; it is what foxes do when they are used to show all the letters of an alphabet.\n";
+    let snippet = "fn main() {\n    let name = std::env::args().nth(1).unwrap_or_else(|| \"world\".to_owned());\n    \
+        println!(\"Hello, {name}!\");\n}\n";
+    let text = if code { snippet.repeat(12) } else { prose.repeat(6) };
     let mut messages = Vec::new();
     let mut size = 0;
     while size < 1 << 20 {
@@ -66,11 +71,12 @@ fn sockets(body: &Bytes) -> (TcpStream, TcpStream) {
     (from, to)
 }
 
-fn bodies() {
-    let (body, target) = (conversation(), Target { model: "gpt-4o".to_owned(), ..Target::default() });
-    let copy = least(50, || drop(black_box(body.to_vec())));
-    let pass = least(50, || drop(black_box(passed(body.clone(), &target))));
-    println!("a conversation of {} KB, same format", body.len() / 1024);
+fn bodies(code: bool) {
+    let (body, target) = (conversation(code), Target { model: "gpt-4o".to_owned(), ..Target::default() });
+    let copy = least(400, || drop(black_box(body.to_vec())));
+    let pass = least(400, || drop(black_box(passed(body.clone(), &target))));
+    let kind = if code { "code" } else { "prose" };
+    println!("a conversation of {} KB of {kind}, same format", body.len() / 1024);
     println!("  in memory: copy {copy:.0} us, parse and splice {pass:.0} us: {:.2}x", pass / copy);
     let (mut from, mut to) = sockets(&body);
     let mut read = move || {
@@ -78,11 +84,11 @@ fn bodies() {
         from.read_exact(&mut buffer).unwrap();
         Bytes::from(buffer)
     };
-    let copied = least(40, || {
+    let copied = least(300, || {
         let body = read();
         to.write_all(&black_box(body.to_vec())).unwrap();
     });
-    let proxied = least(40, || {
+    let proxied = least(300, || {
         let body = passed(read(), &target);
         to.write_all(&black_box(body)).unwrap();
     });
@@ -148,7 +154,8 @@ fn streamed(kind: &str) -> f64 {
 }
 
 fn main() {
-    bodies();
+    bodies(false);
+    bodies(true);
     let (passed, translated) = (streamed("openai"), streamed("anthropic"));
     println!("a stream of 50 chunks");
     let ratio = translated / passed;

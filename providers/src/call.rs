@@ -1,12 +1,16 @@
 //! A client's request: what the gateway needs of it, typed, beside the client's own bytes.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use crate::scan;
 
 /// What a client can call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +72,7 @@ pub enum Field {
 }
 
 const FIELDS: usize = 12;
+const MODEL: usize = FIELDS;
 
 /// What an answer is labelled with where the provider's own has no label. Set by the caller, who
 /// has a clock.
@@ -126,52 +131,98 @@ pub struct Call {
     /// What answers without a label of their own are labelled with.
     pub stamp: Stamp,
     pub(crate) model_span: Range<usize>,
-    spans: [Option<Range<usize>>; FIELDS],
+    /// Of each [`Field`].
+    spans: Box<[Option<Range<usize>>]>,
 }
 
-/// The top level of every endpoint, borrowed from the body. Unknown fields are skipped, not kept:
-/// the body itself goes on.
-#[derive(Deserialize)]
-struct Top<'a> {
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow)]
-    prompt: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tools: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_choice: Option<&'a RawValue>,
-    #[serde(borrow)]
-    functions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    response_format: Option<&'a RawValue>,
-    // `null` must be seen as standing there: it is edited in place.
-    #[serde(borrow, default, deserialize_with = "present")]
-    stream_options: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stream: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    max_completion_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    n: Option<&'a RawValue>,
-    #[serde(borrow)]
-    best_of: Option<&'a RawValue>,
-    #[serde(borrow)]
-    user: Option<&'a RawValue>,
-    #[serde(borrow)]
-    dimensions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    encoding_format: Option<&'a RawValue>,
+/// The fields of every endpoint that are of use, by name; those of [`Field`] come first, in its order.
+const NAMES: [&str; 17] = [
+    "messages",
+    "prompt",
+    "input",
+    "tools",
+    "tool_choice",
+    "functions",
+    "response_format",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "dimensions",
+    "encoding_format",
+    "model",
+    "stream",
+    "n",
+    "best_of",
+    "user",
+];
+
+/// Where the fields of a body stand, in the order of [`NAMES`].
+type Spans = [Option<Range<usize>>; NAMES.len()];
+
+/// Finds the fields; others are passed over: the body itself goes on.
+fn find(body: &[u8]) -> Result<Spans, BadRequest> {
+    let mut spans = Spans::default();
+    let quick = scan::members(body, |name, span| {
+        let slot = NAMES.iter().position(|known| known.as_bytes() == name).and_then(|at| spans.get_mut(at));
+        match slot {
+            // Which of two counts is a matter of taste, and the provider's may be another.
+            Some(Some(_)) => None,
+            Some(slot) => {
+                *slot = Some(span);
+                Some(())
+            }
+            None => Some(()),
+        }
+    });
+    if quick.is_some() {
+        return Ok(spans);
+    }
+    // Slowly, for what is unusual, and for an error that says what is wrong and where.
+    let Members(spans) = serde_json::from_slice(body).map_err(|error| {
+        // Serde's text names the fault and the place, and never quotes the body at length.
+        not_json(format!("the request body is not valid JSON for this endpoint: {error}"))
+    })?;
+    let start = body.as_ptr() as usize;
+    Ok(spans.map(|raw| {
+        raw.map(|raw| {
+            let from = (raw.as_ptr() as usize).saturating_sub(start);
+            from..from + raw.len()
+        })
+    }))
 }
 
-fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
+/// The same by a full parse.
+struct Members<'a>([Option<&'a str>; NAMES.len()]);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut found = [None; NAMES.len()];
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let raw: &'de RawValue = map.next_value()?;
+            let Some(at) = NAMES.iter().position(|known| *known == name) else { continue };
+            if found.get(at).is_some_and(Option::is_some) {
+                return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            if let Some(slot) = found.get_mut(at) {
+                *slot = Some(raw.get());
+            }
+        }
+        Ok(Members(found))
+    }
 }
 
 #[derive(Deserialize)]
@@ -180,64 +231,56 @@ struct StreamOptions {
 }
 
 impl Call {
-    /// Parses a body in one pass. Costs time linear in the body; unknown fields are not looked
-    /// into, known ones standing twice are an error.
+    /// Finds what is needed in a body. Costs one quick look at its bytes; unknown fields are not
+    /// looked into, nor are those that are only handed on, such as `messages`: whoever needs one
+    /// parses it. Known fields standing twice are an error.
     pub fn parse(endpoint: Endpoint, body: Bytes) -> Result<Self, BadRequest> {
         if body.first().is_none_or(|_| !starts_object(&body)) {
             return Err(not_json("the request body must be a JSON object"));
         }
-        let top: Top<'_> = serde_json::from_slice(&body).map_err(|error| {
-            // Serde's text names the fault and the place, and never quotes the body at length.
-            not_json(format!("the request body is not valid JSON for this endpoint: {error}"))
-        })?;
-        let model_raw = top.model.filter(|raw| raw.get() != "null");
-        let model_raw = model_raw.ok_or_else(|| BadRequest::field("model", "you must provide a model parameter"))?;
+        let spans = find(&body)?;
+        let raw = |name: &str| {
+            let at = NAMES.iter().position(|known| *known == name)?;
+            std::str::from_utf8(body.get(spans.get(at)?.clone()?)?).ok().filter(|raw| *raw != "null")
+        };
+        let model_raw = raw("model").ok_or_else(|| BadRequest::field("model", "you must provide a model parameter"))?;
         let model: Cow<'_, str> = typed(model_raw, "model", "a string")?;
         if model.is_empty() {
             return Err(BadRequest::field("model", "you must provide a model parameter"));
         }
-        require(endpoint, &top)?;
-        let flag = |raw, name| optional::<bool>(raw, name, "true or false");
-        let count = |raw, name| optional::<u64>(raw, name, "a number of 0 or more");
-        let stream = flag(top.stream, "stream")?.unwrap_or(false) && endpoint != Endpoint::Embeddings;
-        let options = optional::<StreamOptions>(top.stream_options, "stream_options", "an object")?;
-        let max_output = count(top.max_completion_tokens, "max_completion_tokens")?;
-        let max_output = max_output.or(count(top.max_tokens, "max_tokens")?);
-        let n = count(top.n, "n")?.unwrap_or(1).max(count(top.best_of, "best_of")?.unwrap_or(1));
-        let user = optional::<String>(top.user, "user", "a string")?;
-        let span = |raw: Option<&RawValue>| raw.map(|raw| span_in(&body, raw.get()));
-        let spans = [
-            span(top.messages),
-            span(top.prompt),
-            span(top.input),
-            span(top.tools),
-            span(top.tool_choice),
-            span(top.functions),
-            span(top.response_format),
-            span(top.stream_options),
-            span(top.max_tokens),
-            span(top.max_completion_tokens),
-            span(top.dimensions),
-            span(top.encoding_format),
-        ];
-        let (model_span, model) = (span_in(&body, model_raw.get()), model.into_owned());
-        let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
+        require(endpoint, &body, &spans)?;
+        let flag = |name| raw(name).map(|raw| typed::<bool>(raw, name, "true or false")).transpose();
+        let count = |name| raw(name).map(|raw| typed::<u64>(raw, name, "a number of 0 or more")).transpose();
+        let stream = flag("stream")?.unwrap_or(false) && endpoint != Endpoint::Embeddings;
+        let options = raw("stream_options").map(|raw| typed::<StreamOptions>(raw, "stream_options", "an object"));
+        let max_output = count("max_completion_tokens")?.or(count("max_tokens")?);
+        let n = count("n")?.unwrap_or(1).max(count("best_of")?.unwrap_or(1));
+        let user = raw("user").map(|raw| typed::<String>(raw, "user", "a string")).transpose()?;
+        let include_usage = options.transpose()?.and_then(|options| options.include_usage).unwrap_or(false);
         Ok(Self {
             endpoint,
-            model,
+            model: model.into_owned(),
             stream,
             include_usage,
             max_output,
             n: n.max(1),
             user,
             stamp: Stamp::default(),
-            model_span,
-            spans,
+            model_span: spans.get(MODEL).cloned().flatten().unwrap_or_default(),
+            spans: spans.into_iter().take(FIELDS).collect(),
             body,
         })
     }
 
-    /// The raw JSON of a field, if the client sent it.
+    /// Refuses bytes that are no text, which would hide from whoever counts fields.
+    pub fn utf8(&self) -> Result<(), BadRequest> {
+        match std::str::from_utf8(&self.body) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(not_json(format!("the request body is not UTF-8 at byte {}", error.valid_up_to()))),
+        }
+    }
+
+    /// The raw JSON of a field, if the client sent it. `None` also for what is not UTF-8.
     pub fn raw(&self, field: Field) -> Option<&str> {
         std::str::from_utf8(self.body.get(self.span(field)?)?).ok()
     }
@@ -255,38 +298,34 @@ fn not_json(message: impl Into<String>) -> BadRequest {
     BadRequest { message: message.into(), param: None, code: Some("invalid_json") }
 }
 
-/// Where `part`, a slice of `body`, stands in it.
-fn span_in(body: &Bytes, part: &str) -> Range<usize> {
-    let start = (part.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-    start..start + part.len()
+fn typed<'a, T: Deserialize<'a>>(raw: &'a str, name: &str, what: &str) -> Result<T, BadRequest> {
+    serde_json::from_str(raw).map_err(|_| BadRequest::field(name, format!("`{name}` must be {what}")))
 }
 
-fn typed<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str, what: &str) -> Result<T, BadRequest> {
-    serde_json::from_str(raw.get()).map_err(|_| BadRequest::field(name, format!("`{name}` must be {what}")))
-}
-
+/// A field that may be left out or `null`.
 pub(crate) fn optional<'a, T: Deserialize<'a>>(
     raw: Option<&'a RawValue>,
     name: &str,
     what: &str,
 ) -> Result<Option<T>, BadRequest> {
-    raw.filter(|raw| raw.get() != "null").map(|raw| typed(raw, name, what)).transpose()
+    raw.map(RawValue::get).filter(|raw| *raw != "null").map(|raw| typed(raw, name, what)).transpose()
 }
 
 /// The field that makes the request, with the JSON types it may have.
-fn require(endpoint: Endpoint, top: &Top<'_>) -> Result<(), BadRequest> {
-    let (name, raw, first, what) = match endpoint {
-        Endpoint::ChatCompletions => ("messages", top.messages, "[", "an array of messages"),
-        Endpoint::Completions => ("prompt", top.prompt, "[\"", "a string or an array"),
-        Endpoint::Embeddings => ("input", top.input, "[\"", "a string or an array"),
+fn require(endpoint: Endpoint, body: &[u8], spans: &Spans) -> Result<(), BadRequest> {
+    let (name, field, first, what) = match endpoint {
+        Endpoint::ChatCompletions => ("messages", Field::Messages, "[", "an array of messages"),
+        Endpoint::Completions => ("prompt", Field::Prompt, "[\"", "a string or an array"),
+        Endpoint::Embeddings => ("input", Field::Input, "[\"", "a string or an array"),
     };
-    let Some(raw) = raw.map(RawValue::get).filter(|raw| *raw != "null") else {
+    let raw = spans.get(field as usize).cloned().flatten().and_then(|span| body.get(span));
+    let Some(raw) = raw.filter(|raw| *raw != b"null") else {
         return Err(BadRequest::field(name, format!("missing required parameter: `{name}`")));
     };
-    if !raw.starts_with(|c| first.contains(c)) {
+    if !raw.first().is_some_and(|byte| first.as_bytes().contains(byte)) {
         return Err(BadRequest::field(name, format!("`{name}` must be {what}")));
     }
-    let empty = raw.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'));
+    let empty = raw.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"]"));
     if empty {
         return Err(BadRequest::field(name, format!("`{name}` must not be empty")));
     }
@@ -340,6 +379,13 @@ mod tests {
             assert_eq!(error.param.as_deref(), param, "{body}: {error}");
         }
         assert!(chat("{\"model\": \"m\",\n oops}").unwrap_err().message.contains("line 2"));
+    }
+
+    #[test]
+    fn text_that_is_none_is_refused_before_it_is_counted() {
+        let body = Bytes::from_static(b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}");
+        let call = Call::parse(Endpoint::ChatCompletions, body).unwrap();
+        assert!(call.utf8().unwrap_err().message.contains("byte 51"), "{:?}", call.utf8());
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod gemini;
 pub mod hub;
 mod openai;
 mod path;
+mod scan;
 mod sse;
 mod text;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{check, envoy, explain, key, levels, serve};
+use super::{check, envoy, explain, key, levels, models, serve};
 use crate::app::StartError;
 use crate::extproc::envoy::Site;
 
@@ -17,6 +17,7 @@ Examples:
   sluice explain --config sluice.yaml --key web --model fast   limits, price and targets of a request
   sluice serve --config sluice.yaml      serve it; reloads on change and on SIGHUP
   sluice envoy --config sluice.yaml      print a config for the Envoy in front of it
+  sluice models --config sluice.yaml     which models there are, and what they cost
   sluice levels --watch                  what is left of each limit, and who waits, live
 
 Logs go to stderr (SLUICE_LOG=debug for more), one access-log line per request to stdout.";
@@ -66,6 +67,15 @@ enum Command {
         #[arg(long, value_name = "ADDR")]
         admin: Option<String>,
     },
+    /// List the models of a config with windows and prices
+    Models {
+        /// The config file
+        #[arg(long, value_name = "FILE", env = "SLUICE_CONFIG")]
+        config: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show limits, debts, leases and queues of a running gateway
     Levels {
         /// Its `admin` address
@@ -86,6 +96,9 @@ enum Command {
         /// Who calls the provider: Sluice (serve) or Envoy (steer). Default what the config says
         #[arg(long, value_parser = ["serve", "steer"])]
         mode: Option<String>,
+        /// Steer: let Envoy try a model's targets in turn, each translated and signed by a filter of its cluster
+        #[arg(long)]
+        attempts: bool,
         /// Where Envoy takes requests
         #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:10000")]
         listen: SocketAddr,
@@ -125,9 +138,10 @@ pub fn run(cli: Cli) -> Result<(), StartError> {
             let ask = explain::Ask { config, key, model, body, admin };
             runtime()?.block_on(explain::run(&ask))
         }
+        Some(Command::Models { config, json }) => models::run(&config, json),
         Some(Command::Levels { admin, json, watch }) => runtime()?.block_on(levels::run(&admin, json, watch)),
-        Some(Command::Envoy { config, mode, listen, admin, gateways }) => {
-            envoy::run(&config, mode.as_deref(), &Site { listen, admin, gateways })
+        Some(Command::Envoy { config, mode, attempts, listen, admin, gateways }) => {
+            envoy::run(&config, mode.as_deref(), &Site { listen, admin, attempts, gateways })
         }
         Some(Command::Key { command: KeyCommand::New { name } }) => key::new(&name),
     }

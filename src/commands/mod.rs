@@ -6,6 +6,7 @@ mod envoy;
 mod explain;
 mod key;
 mod levels;
+mod models;
 mod serve;
 
 pub use cli::{Cli, run};

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use indexmap::IndexMap;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use serde_saphyr::{Location, Spanned};
 use sha2::{Digest, Sha256};
 use sluice_policies::{PolicyError, PolicySet};
+use sluice_providers::catalog::{Catalog, Kind};
 use sluice_providers::{ADAPTERS, adapter};
 
+use super::credentials::{Credentials, fill};
 use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
 use super::routing::{Circuit, HealthRules};
@@ -66,8 +67,16 @@ impl Compiler {
             );
         }
         let limits = self.limits(&raw.limits);
-        let providers = self.providers(&raw.providers);
-        let models = self.models(raw, &providers, &policies);
+        let mut catalog = match Catalog::builtin() {
+            Ok(catalog) => catalog,
+            Err(error) => {
+                self.error(None, "catalog", error.to_string());
+                return Err(self.errors);
+            }
+        };
+        self.catalog(&raw.catalog, &raw.providers, &mut catalog);
+        let providers = self.providers(&raw.providers, &catalog);
+        let models = self.models(raw, &providers, &policies, &catalog);
         let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
@@ -177,7 +186,7 @@ impl Compiler {
         Timeouts { connect, first_token, idle, total: (total > Duration::ZERO).then_some(total) }
     }
 
-    fn providers(&mut self, raw: &IndexMap<String, Spanned<RawProvider>>) -> Providers {
+    fn providers(&mut self, raw: &IndexMap<String, Spanned<RawProvider>>, catalog: &Catalog) -> Providers {
         if raw.is_empty() {
             self.error(None, "providers", "there must be at least one".to_owned());
         }
@@ -188,14 +197,14 @@ impl Compiler {
                 let message = "a provider's name must not be empty or hold a `/`".to_owned();
                 self.error(Some(&spanned.referenced), &path, message);
             }
-            if let Some(provider) = self.provider(name, &spanned.value, &path) {
+            if let Some(provider) = self.provider(name, &spanned.value, &path, catalog) {
                 providers.insert(name.clone(), Arc::new(provider));
             }
         }
         providers
     }
 
-    fn provider(&mut self, name: &str, raw: &RawProvider, path: &str) -> Option<Provider> {
+    fn provider(&mut self, name: &str, raw: &RawProvider, path: &str, catalog: &Catalog) -> Option<Provider> {
         let before = self.errors.len();
         let kind = adapter(&raw.kind.value);
         if kind.is_none() {
@@ -203,19 +212,15 @@ impl Compiler {
             let message = format!("unknown kind `{}`; it is one of {known}", raw.kind.value);
             self.error(Some(&raw.kind.referenced), &format!("{path}.kind"), message);
         }
-        let base_url = self.resolved(&raw.base_url, &format!("{path}.base_url")).and_then(|url| {
-            let checked = base_url(&url);
-            checked
-                .map_err(|message| self.error(Some(&raw.base_url.referenced), &format!("{path}.base_url"), message))
-                .ok()
-        });
-        let api_key = raw.api_key.as_ref().and_then(|key| self.resolved(key, &format!("{path}.api_key")));
-        if let (Some(key), Some(raw)) = (&api_key, &raw.api_key)
-            && HeaderValue::from_str(key).is_err()
-        {
-            let message = "the key holds characters that no HTTP header can carry".to_owned();
-            self.error(Some(&raw.referenced), &format!("{path}.api_key"), message);
+        let known = kind.and_then(|adapter| catalog.kind(adapter.name()));
+        if let (None, Some(url)) = (known, &raw.base_url) {
+            // Of a kind that is not known at least the address can be checked.
+            let at = format!("{path}.base_url");
+            if let Some(Err(message)) = self.resolved(url, &at).map(|text| base_url(&text)) {
+                self.error(Some(&url.referenced), &at, message);
+            }
         }
+        let reached = known.and_then(|known| self.reached(raw, known, path));
         let mut headers = HeaderMap::new();
         for (header, value) in &raw.headers {
             let at = format!("{path}.headers.{header}");
@@ -228,17 +233,21 @@ impl Compiler {
                 _ => self.error(Some(&value.referenced), &at, "not a legal HTTP header".to_owned()),
             }
         }
+        let version =
+            raw.api_version.as_ref().and_then(|version| self.resolved(version, &format!("{path}.api_version")));
+        let api_version = version.map(Arc::from);
         let timeouts = self.timeouts(&raw.timeouts, path, &Timeouts::default());
         let health = self.health(&raw.health, path, &HealthRules::default());
         let circuit = self.circuit(&raw.circuit, path, &Circuit::default());
         let check = raw.check.as_ref().map(|check| self.check(check, path));
-        let (adapter, base_url) = (kind?, base_url?);
+        let (adapter, (credentials, base_url)) = (kind?, reached?);
         (self.errors.len() == before).then(|| Provider {
             name: Arc::from(name),
             adapter,
             kind: raw.kind.value.clone(),
             base_url,
-            api_key: api_key.map(SecretString::from),
+            credentials,
+            api_version,
             headers,
             timeouts,
             health,
@@ -246,6 +255,32 @@ impl Compiler {
             check,
             http2: raw.http2,
         })
+    }
+
+    /// What a provider is shown, and where it is.
+    fn reached(&mut self, raw: &RawProvider, kind: &Kind, path: &str) -> Option<(Credentials, String)> {
+        let credentials = self.credentials(raw, kind, path);
+        let at = format!("{path}.base_url");
+        let template = match (&raw.base_url, &kind.base_url) {
+            (Some(given), _) => self.resolved(given, &at)?,
+            (None, Some(own)) => own.to_string(),
+            (None, None) => {
+                self.error(Some(&raw.kind.referenced), &at, format!("providers of kind {} need one", kind.name));
+                return None;
+            }
+        };
+        // What a template lacks is said where the credentials are wrong.
+        let names = credentials.as_ref().map(|(_, names)| names.clone()).unwrap_or_default();
+        if credentials.is_none() && template.contains('{') {
+            return None;
+        }
+        match fill(&template, &names).and_then(|url| base_url(&url)) {
+            Ok(url) => credentials.map(|(credentials, _)| (credentials, url)),
+            Err(message) => {
+                self.error(raw.base_url.as_ref().map(|url| &url.referenced), &at, message);
+                None
+            }
+        }
     }
 
     pub(super) fn resolved(&mut self, raw: &Spanned<String>, path: &str) -> Option<String> {
@@ -292,7 +327,7 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) }
 }
 
-fn base_url(text: &str) -> Result<String, String> {
+pub(super) fn base_url(text: &str) -> Result<String, String> {
     let wrong = || "it must be a URL such as https://api.openai.com/v1".to_owned();
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     let http = matches!(uri.scheme_str(), Some("http" | "https"));
@@ -314,7 +349,7 @@ fn redacted(config: &Config) -> Value {
             let shown = json!({
                 "kind": provider.kind,
                 "base_url": provider.base_url,
-                "api_key": provider.api_key.as_ref().map(|_| "***"),
+                "credentials": provider.credentials.redacted(),
                 "headers": provider.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
                 "http2": provider.http2,
             });

@@ -2,7 +2,9 @@
 //! under load, `watch` to reload it. Its doc comments are the reference (docs/config.md).
 
 mod cache;
+mod catalog;
 mod compile;
+mod credentials;
 mod ext_proc;
 mod health;
 mod live;
@@ -11,6 +13,7 @@ mod model;
 mod models;
 mod raw;
 mod raw_cache;
+mod raw_credentials;
 mod raw_health;
 mod raw_models;
 mod redis;
@@ -20,6 +23,7 @@ mod values;
 mod watch;
 
 pub use cache::{CacheRules, CacheScope};
+pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
 pub use model::{

@@ -12,6 +12,7 @@ use sluice_policies::{PolicySet, Pool};
 use sluice_providers::{Adapter, Target, catalog};
 
 use super::cache::CacheRules;
+use super::credentials::Credentials;
 use super::routing::{Check, Circuit, HealthRules, Routing};
 
 /// One snapshot. A request takes one and keeps it to its end.
@@ -87,8 +88,10 @@ pub struct Provider {
     pub kind: String,
     /// Without a trailing slash.
     pub base_url: String,
-    /// Sent as a bearer token.
-    pub api_key: Option<SecretString>,
+    /// What it is shown.
+    pub credentials: Credentials,
+    /// The version of its API, where that is a parameter.
+    pub api_version: Option<Arc<str>>,
     /// Sent with every request.
     pub headers: HeaderMap,
     /// Deadlines.

@@ -36,19 +36,13 @@ impl Compiler {
         raw: &RawConfig,
         providers: &Providers,
         policies: &PolicySet,
+        catalog: &Catalog,
     ) -> IndexMap<String, Arc<ModelRoute>> {
         let mut models = IndexMap::new();
-        let catalog = match Catalog::builtin() {
-            Ok(catalog) => catalog,
-            Err(error) => {
-                self.error(None, "models", error.to_string());
-                return models;
-            }
-        };
         if raw.models.is_empty() {
             self.error(None, "models", "there must be at least one".to_owned());
         }
-        let known = Known { raw, providers, catalog: &catalog };
+        let known = Known { raw, providers, catalog };
         for (name, spanned) in &raw.models {
             let path = format!("models.{name}");
             let place = Place { path: &path, at: &spanned.referenced };

@@ -6,6 +6,9 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
+use sluice_providers::catalog::ModelFacts;
+
+use super::raw_credentials::{RawAws, RawEntra, RawGcp};
 
 use super::raw_cache::RawCache;
 
@@ -42,6 +45,9 @@ pub(super) struct RawConfig {
     /// The Redis or Valkey (6.2 or later) that replicas share limits and queues through. Default:
     /// none, limits are kept in memory. Changing it needs a restart.
     pub(super) redis: Option<RawRedis>,
+    /// What is known of models, where the built-in catalog is silent or wrong.
+    #[serde(default)]
+    pub(super) catalog: RawCatalog,
     /// Where Envoy calls: the same gateway as an external processor (`ext_proc`). Default: none.
     /// Changing it needs a restart.
     pub(super) ext_proc: Option<RawExtProc>,
@@ -56,6 +62,20 @@ pub(super) struct RawConfig {
     /// Where traces go.
     #[serde(default)]
     pub(super) telemetry: RawTelemetry,
+}
+
+/// What is known of models, beside the built-in catalog.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCatalog {
+    /// LiteLLM's `model_prices_and_context_window.json`, relative to this file: its windows and
+    /// prices are taken instead of the built-in ones. Read when the config is loaded.
+    #[schemars(with = "Option<String>")]
+    pub(super) litellm: Option<Spanned<String>>,
+    /// Models by `provider/model` (of one provider) or `kind/model` (of all of a kind).
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, ModelFacts>")]
+    pub(super) models: IndexMap<String, Spanned<ModelFacts>>,
 }
 
 /// One path or several.
@@ -116,15 +136,34 @@ pub(super) struct RawRedis {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProvider {
-    /// What it speaks: `openai`, which many providers and servers do.
+    /// What it speaks: `openai`, which many providers and servers do, or the name of another kind
+    /// (docs/providers-setup.md).
     #[schemars(with = "String")]
     pub(super) kind: Spanned<String>,
-    /// Where it is, with its version path: `https://api.openai.com/v1`. May use `${VAR}`.
-    #[schemars(with = "String")]
-    pub(super) base_url: Spanned<String>,
+    /// Where it is, with its version path: `https://api.openai.com/v1`. May use `${VAR}`. Default
+    /// the kind's own, where it has one.
+    #[schemars(with = "Option<String>")]
+    pub(super) base_url: Option<Spanned<String>>,
     /// Its API key: `${VAR}`, `file:/path`, or the key itself. Never logged.
     #[schemars(with = "Option<String>")]
     pub(super) api_key: Option<Spanned<String>>,
+    /// Several keys that take turns: one that is refused or has spent its limit rests. Never logged.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) api_keys: Vec<Spanned<String>>,
+    /// The header that carries the key; `authorization` carries it as a bearer token. Default the
+    /// kind's own.
+    #[schemars(with = "Option<String>")]
+    pub(super) key_header: Option<Spanned<String>>,
+    /// The version of the API, where that is a parameter: Azure's `api-version`.
+    #[schemars(with = "Option<String>")]
+    pub(super) api_version: Option<Spanned<String>>,
+    /// The AWS identity that signs requests, for `bedrock`.
+    pub(super) aws: Option<RawAws>,
+    /// The Google Cloud identity, for `vertex`.
+    pub(super) gcp: Option<RawGcp>,
+    /// The Microsoft Entra application, for `azure`, instead of a key.
+    pub(super) entra: Option<RawEntra>,
     /// Headers sent with every request. Values may use `${VAR}` and `file:`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]

@@ -224,11 +224,11 @@ fn target_of(known: &Known<'_>, label: &str) -> Result<Option<TargetRoute>, Stri
         return Err(format!("unknown provider `{name}`; there is {all}"));
     };
     let timeouts: Timeouts = provider.timeouts.clone();
-    let found = known.catalog.model(&provider.kind, model);
+    let found = known.catalog.target(name, &provider.kind, model);
     let max_output = if found.known { found.max_output } else { 0 };
     Ok(Some(TargetRoute {
         provider: Arc::clone(provider),
-        target: Target { model: model.to_owned(), max_output, api_version: None },
+        target: Target { model: model.to_owned(), max_output, api_version: provider.api_version.clone() },
         model: found,
         label: Arc::from(label),
         weight: 1,

@@ -15,4 +15,4 @@ pub use bind::bind;
 pub use body::{Collector, broke_off, slow};
 pub use reply::{Body, Reply};
 pub use route::{Route, is_ours};
-pub use visit::{Begun, Call, Head, Reader, begin};
+pub use visit::{Begun, Call, Head, Reader, admit, begin};

@@ -1,5 +1,6 @@
 //! An answer with its status and headers, as every door sends it.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::queued::Queued;
 use crate::drive::{Answer, Payload, Relay};
 use crate::error::{Error, Retry};
+use crate::pipeline::Waiting;
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -29,6 +31,8 @@ pub struct Reply {
     pub close: bool,
     /// The error's `code`, for logs of the door.
     pub code: Option<String>,
+    /// Has the bill of a call, once it is settled.
+    pub waiting: Option<Arc<Waiting>>,
 }
 
 /// The body of an answer. Dropping one that is not whole is the client leaving.
@@ -58,7 +62,7 @@ impl Body {
 
 impl Reply {
     fn new(status: StatusCode, headers: HeaderMap, body: Body, request_id: &str) -> Self {
-        let mut reply = Self { status, headers, body, close: false, code: None };
+        let mut reply = Self { status, headers, body, close: false, code: None, waiting: None };
         put(&mut reply.headers, REQUEST_ID, request_id);
         reply
     }

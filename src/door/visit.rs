@@ -14,7 +14,7 @@ use crate::budget::Held;
 use crate::config::{Config, Limits};
 use crate::drive::{self, Answer, Payload};
 use crate::error::Error;
-use crate::pipeline::{Gateway, Opening, Recorder, Replay, RequestHead, Waiting, identify};
+use crate::pipeline::{Flight, Gateway, Opening, Recorder, Replay, RequestHead, Waiting, identify};
 
 /// The head of a request.
 pub struct Head {
@@ -27,7 +27,7 @@ pub struct Head {
 }
 
 /// Reads a request body whole. It is only asked once the key is known: strangers do not get to fill the buffers.
-pub trait Reader: Send + 'static {
+pub trait Reader: Send {
     /// Reads to the end, under `limits` and the budget behind `held`. Dropping the future stops reading.
     fn read(self, limits: &Limits, held: &mut Held) -> impl Future<Output = Result<Bytes, Error>> + Send;
 }
@@ -60,14 +60,16 @@ impl Call {
             outcome = coming => Some(outcome),
             () = self.waiting.long() => None,
         };
-        match (outcome, self.coming.take()) {
+        let mut reply = match (outcome, self.coming.take()) {
             (None, Some(coming)) => {
                 let queued = Queued::new(coming, Arc::clone(&self.waiting), self.comments);
                 Reply::queued(queued, &self.request_id)
             }
             (Some(outcome), _) => Reply::of(outcome, &self.request_id),
             (None, None) => Reply::error(&Error::internal("the answer is lost"), &self.request_id),
-        }
+        };
+        reply.waiting = Some(Arc::clone(&self.waiting));
+        reply
     }
 
     /// Resolves when the call is let in and a provider is about to be dialled, or when its answer has come before
@@ -83,62 +85,88 @@ impl Call {
 }
 
 /// Begins a request. Never fails: an error is an answer too.
-pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Begun {
-    let route = Route::of(&head.method, &head.path);
-    let mut recorder = Recorder::start(gateway, route.name(), &head.headers);
-    let request_id = Arc::clone(recorder.request_id());
-    let config = gateway.live.snapshot();
-    let Route::Call(endpoint) = route else {
-        let result = catalog(&config, &route, &head.method, &head.path, &head.headers);
-        return Begun::Answered(match result {
-            Ok(body) => {
-                recorder.succeed(StatusCode::OK);
-                Reply::json(StatusCode::OK, body, &request_id)
-            }
-            Err(error) => {
-                recorder.fail(&error);
-                Reply::error(&error, &request_id)
-            }
-        });
+pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader + 'static) -> Begun {
+    let visit = match Visit::start(gateway, head) {
+        Ok(visit) => visit,
+        Err(reply) => return Begun::Answered(reply),
     };
-    let (waiting, comments) = (Arc::new(Waiting::default()), config.limits.queue_comments);
-    let asked = Asked { endpoint, headers: head.headers, body, waiting: Arc::clone(&waiting) };
-    let coming: Coming = Box::pin(call(Arc::clone(gateway), config, asked, recorder));
+    let (waiting, comments) = (Arc::clone(&visit.waiting), visit.config.limits.queue_comments);
+    let request_id = Arc::clone(visit.recorder.request_id());
+    let gateway = Arc::clone(gateway);
+    let coming: Coming = Box::pin(async move {
+        match visit.open(&gateway, body).await? {
+            Opening::Flight(flight) => drive::run(&gateway, *flight).await,
+            Opening::Replay(replay) => Ok(replayed(replay)),
+        }
+    });
     Begun::Called(Call { coming: Some(coming), waiting, comments, request_id })
 }
 
-/// A call whose body has not been read.
-struct Asked<R> {
-    endpoint: Endpoint,
-    headers: HeaderMap,
-    body: R,
-    waiting: Arc<Waiting>,
+/// Lets a call in whose provider somebody else calls; with the request's id. An answer in its place is an error, or
+/// needed no provider. Dropping the future is the client leaving.
+pub async fn admit(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Result<(Flight, Arc<str>), Reply> {
+    let visit = Visit::start(gateway, head)?;
+    let request_id = Arc::clone(visit.recorder.request_id());
+    match visit.open(gateway, body).await {
+        Ok(Opening::Flight(flight)) => Ok((*flight, request_id)),
+        Ok(Opening::Replay(replay)) => Err(Reply::of(Ok(replayed(replay)), &request_id)),
+        Err(error) => Err(Reply::error(&error, &request_id)),
+    }
 }
 
-async fn call<R: Reader>(
-    gateway: Arc<Gateway>,
+/// A stored answer in the place of a provider's.
+fn replayed(replay: Replay) -> Answer {
+    Answer { status: StatusCode::OK, headers: replay.headers, payload: Payload::Whole(replay.body) }
+}
+
+/// A call whose body has not been read.
+struct Visit {
+    endpoint: Endpoint,
+    headers: HeaderMap,
     config: Arc<Config>,
-    asked: Asked<R>,
-    mut recorder: Recorder,
-) -> Result<Answer, Error> {
-    let Asked { endpoint, headers, body, waiting } = asked;
-    let key = match identify::key(&headers, &config) {
-        Ok(key) => Arc::clone(key),
-        Err(error) => return Err(recorder.refuse(error)),
-    };
-    let mut held = gateway.budget.hold();
-    let body = match body.read(&config.limits, &mut held).await {
-        Ok(body) => body,
-        Err(error) => return Err(recorder.refuse(error)),
-    };
-    let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
-    match gateway.open(config, head, body, held, recorder).await? {
-        Opening::Flight(flight) => {
+    waiting: Arc<Waiting>,
+    recorder: Recorder,
+}
+
+impl Visit {
+    /// What needs no provider is answered here.
+    fn start(gateway: &Arc<Gateway>, head: Head) -> Result<Self, Reply> {
+        let route = Route::of(&head.method, &head.path);
+        let mut recorder = Recorder::start(gateway, route.name(), &head.headers);
+        let config = gateway.live.snapshot();
+        let Route::Call(endpoint) = route else {
+            let result = catalog(&config, &route, &head.method, &head.path, &head.headers);
+            let request_id = Arc::clone(recorder.request_id());
+            return Err(match result {
+                Ok(body) => {
+                    recorder.succeed(StatusCode::OK);
+                    Reply::json(StatusCode::OK, body, &request_id)
+                }
+                Err(error) => {
+                    recorder.fail(&error);
+                    Reply::error(&error, &request_id)
+                }
+            });
+        };
+        Ok(Self { endpoint, headers: head.headers, config, waiting: Arc::new(Waiting::default()), recorder })
+    }
+
+    async fn open(self, gateway: &Arc<Gateway>, body: impl Reader) -> Result<Opening, Error> {
+        let Self { endpoint, headers, config, waiting, mut recorder } = self;
+        let key = match identify::key(&headers, &config) {
+            Ok(key) => Arc::clone(key),
+            Err(error) => return Err(recorder.refuse(error)),
+        };
+        let mut held = gateway.budget.hold();
+        let body = match body.read(&config.limits, &mut held).await {
+            Ok(body) => body,
+            Err(error) => return Err(recorder.refuse(error)),
+        };
+        let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
+        let opening = gateway.open(config, head, body, held, recorder).await?;
+        if matches!(opening, Opening::Flight(_)) {
             waiting.let_in();
-            drive::run(&gateway, *flight).await
         }
-        Opening::Replay(Replay { headers, body }) => {
-            Ok(Answer { status: StatusCode::OK, headers, payload: Payload::Whole(body) })
-        }
+        Ok(opening)
     }
 }

@@ -20,11 +20,11 @@ use crate::pipeline::{Attempt, Flight, Gateway};
 use crate::upstream::Incoming;
 
 /// More of an error body than this is not read.
-const ERROR_BODY: usize = 256 * 1024;
+pub(super) const ERROR_BODY: usize = 256 * 1024;
 /// Time for the body of an error whose head has come.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// Whole answers larger than this are refused: they are held in memory.
-const REPLY_CAP: usize = 64 * 1024 * 1024;
+pub(super) const REPLY_CAP: usize = 64 * 1024 * 1024;
 /// A stream in AWS's framing; what the client gets of it is server-sent events.
 const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
 
@@ -96,7 +96,7 @@ async fn land(
         Err(_) => return Err(Failed::target(deadlines.no_head(terms.streams))),
     };
     let (head, mut body) = response.into_parts();
-    refuse_encoded(&head, attempt)?;
+    refuse_encoded(&head.headers, attempt)?;
     if !head.status.is_success() {
         return Err(refused(attempt, &head, body).await);
     }
@@ -124,8 +124,8 @@ pub(super) fn unreadable(error: &sluice_providers::TranslateError) -> Error {
 
 /// `accept-encoding: identity` was sent. A compressed answer could be relayed, but its usage could
 /// not be read, and the request would escape its quota.
-fn refuse_encoded(head: &response::Parts, attempt: &Attempt) -> Result<(), Failed> {
-    let Some(encoding) = head.headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
+pub(super) fn refuse_encoded(headers: &HeaderMap, attempt: &Attempt) -> Result<(), Failed> {
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
     if encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
         return Ok(());
     }
@@ -174,7 +174,7 @@ async fn whole(mut body: Incoming, deadlines: &Deadlines, cap: usize) -> Result<
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     is_of(headers, "text/event-stream") || is_of(headers, AWS_EVENTS)
 }
 

@@ -21,8 +21,8 @@ pub(super) async fn race(
     terms: &Terms,
 ) -> Result<(Box<Attempt>, Landed), Failed> {
     let after = flight.hedge_after(&first);
+    let Some(after) = after else { return judge(flight, attempt(gateway, first, request, terms).await) };
     let mut first = Box::pin(attempt(gateway, first, request, terms));
-    let Some(after) = after else { return judge(flight, first.await) };
     tokio::select! {
         biased;
         done = &mut first => return judge(flight, done),

@@ -14,6 +14,8 @@ mod hold;
 mod mirror;
 mod relay;
 mod run;
+mod steered;
 
 pub use relay::Relay;
 pub use run::{Answer, Payload, run};
+pub use steered::Steered;

@@ -44,7 +44,8 @@ pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error
     let comments = !flight.config().limits.queue_comments.is_zero();
     let hold = flight.routing().hold;
     let waiting = (flight.streams() && comments).then(|| flight.waiting().clone());
-    let mut answer = Box::pin(answer(gateway, flight));
+    // Pinned in place: a box of this size for each request is felt.
+    let mut answer = std::pin::pin!(answer(gateway, flight));
     let Some(waiting) = waiting else { return answer.await };
     tokio::select! {
         biased;
@@ -101,9 +102,9 @@ async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Er
 }
 
 /// How long a request waits for room at its targets.
-const ROOM: std::time::Duration = std::time::Duration::from_secs(5);
+pub(super) const ROOM: std::time::Duration = std::time::Duration::from_secs(5);
 
-fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
+pub(super) fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
     let mut error = last.map_or_else(|| Error::internal("the model has no target"), |failed| failed.error);
     if let (StatusCode::TOO_MANY_REQUESTS, Retry::After(wait)) = (error.status, error.retry) {
         flight.leave_alone(wait);

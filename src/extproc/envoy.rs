@@ -7,7 +7,12 @@ use std::time::Duration;
 
 use crate::config::{Config, ExtProcMode};
 
+mod called;
+
 const SERVE: &str = include_str!("envoy/serve.yaml");
+const STEER: &str = include_str!("envoy/steer.yaml");
+/// Tells the filter before the router that those of the clusters translate.
+const ATTEMPTS: &str = "                initial_metadata: [ { key: x-sluice-attempts, value: envoy } ]\n";
 const GATEWAY: &str = include_str!("envoy/gateway.yaml");
 const TLS: &str = include_str!("envoy/tls.yaml");
 /// The longest a provider may be silent where it has no total deadline: the head of an answer that does not stream.
@@ -23,6 +28,8 @@ pub struct Site {
     pub listen: SocketAddr,
     /// Envoy's own admin address.
     pub admin: SocketAddr,
+    /// Steer: Envoy tries a model's targets in turn, and a filter of the cluster translates and signs each attempt.
+    pub attempts: bool,
     /// The replicas, `host:port` or `unix:/path`. Empty: what the gateway's config says.
     pub gateways: Vec<String>,
 }
@@ -32,11 +39,28 @@ pub fn config(config: &Config, mode: ExtProcMode, site: &Site) -> Result<String,
     let gateways = gateways(config, site)?;
     let template = match mode {
         ExtProcMode::Serve => SERVE,
-        ExtProcMode::Steer => return Err("steer".to_owned()),
+        ExtProcMode::Steer => STEER,
+    };
+    let (routes, providers) = if site.attempts { called::by_model(config)? } else { called::by_provider(config)? };
+    let cap = config.limits.max_body;
+    let (attempts, buffer, host) = if site.attempts {
+        let buffer = format!(
+            "    # Bodies are held for the next attempt: not less than `limits.max_body`. Default 1 MiB: 413.\n    \
+             per_connection_buffer_limit_bytes: {cap}\n"
+        );
+        let host = format!("              request_body_buffer_limit: {cap}\n");
+        (ATTEMPTS, buffer, host)
+    } else {
+        ("", String::new(), String::new())
     };
     Ok(fill(
         template,
         &[
+            ("attempts", attempts),
+            ("buffer", &buffer),
+            ("host", &host),
+            ("routes", routes.trim_end()),
+            ("providers", providers.trim_end()),
             ("admin", &address(site.admin)),
             ("listen", &address(site.listen)),
             ("idle", &idle(config).as_secs().to_string()),

@@ -40,7 +40,23 @@ pub(super) fn request(headers: Option<pb::HeaderMap>) -> Head {
     head
 }
 
-/// Status and headers of an answer.
+/// The head of an answer as Envoy shows it.
+pub(super) fn answered(headers: Option<pb::HeaderMap>) -> (StatusCode, HeaderMap) {
+    let (mut status, mut all) = (StatusCode::OK, HeaderMap::new());
+    for header in headers.map(|map| map.headers).unwrap_or_default() {
+        let value = bytes_of(&header);
+        if header.key == ":status" {
+            status = StatusCode::from_bytes(&value).unwrap_or(StatusCode::BAD_GATEWAY);
+        } else if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(header.key.as_bytes()), HeaderValue::from_maybe_shared(value))
+        {
+            all.append(name, value);
+        }
+    }
+    (status, all)
+}
+
+/// Status and headers of an answer, for Envoy.
 pub(super) fn response(status: StatusCode, headers: &HeaderMap) -> pb::HeaderMap {
     let mut all = Vec::with_capacity(headers.len() + 1);
     all.push(pair(":status", Bytes::copy_from_slice(status.as_str().as_bytes())));

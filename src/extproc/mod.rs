@@ -7,12 +7,16 @@
 //! One rule holds everywhere: a stream never ends cleanly before it has been answered, for Envoy would let the request
 //! through unprocessed, or leave the client hanging in the middle of an answer. It ends with an answer or an error.
 
+mod attempt;
 pub mod envoy;
 mod head;
 mod listen;
+mod mutation;
 mod pass;
 mod process;
+mod read;
 mod serve;
 mod server;
+mod steer;
 
 pub use server::{Bound, bind};

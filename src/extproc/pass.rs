@@ -10,7 +10,10 @@ use sluice_proto::processing_request::Request as Asked;
 use sluice_proto::processing_response::Response as Said;
 use tonic::{Status, Streaming};
 
+use super::mutation::{ENDPOINT, MODEL, PROVIDER, TARGET};
 use super::process::Modes;
+
+const OURS: [&str; 4] = [PROVIDER, TARGET, MODEL, ENDPOINT];
 
 /// Answers each message with "go on".
 pub(super) struct Pass {
@@ -47,7 +50,7 @@ impl Pass {
 /// The answer that changes nothing.
 pub(super) fn go_on(message: pb::ProcessingRequest, modes: Modes) -> Option<pb::ProcessingResponse> {
     let response = match message.request? {
-        Asked::RequestHeaders(_) => Said::RequestHeaders(pb::HeadersResponse::default()),
+        Asked::RequestHeaders(headers) => Said::RequestHeaders(without_ours(&headers)),
         Asked::ResponseHeaders(_) => Said::ResponseHeaders(pb::HeadersResponse::default()),
         Asked::RequestBody(body) => Said::RequestBody(unchanged(body, modes.request)),
         Asked::ResponseBody(body) => Said::ResponseBody(unchanged(body, modes.response)),
@@ -59,6 +62,19 @@ pub(super) fn go_on(message: pb::ProcessingRequest, modes: Modes) -> Option<pb::
 
 pub(super) fn said(response: Said) -> pb::ProcessingResponse {
     pb::ProcessingResponse { response: Some(response), ..Default::default() }
+}
+
+/// Routes to providers are chosen by headers that only the gateway may set: a client's own are taken out, and the route
+/// is chosen again.
+fn without_ours(headers: &pb::HttpHeaders) -> pb::HeadersResponse {
+    let keys = headers.headers.iter().flat_map(|map| &map.headers).map(|header| &header.key);
+    let forged: Vec<String> = keys.filter(|key| OURS.contains(&key.as_str())).cloned().collect();
+    if forged.is_empty() {
+        return pb::HeadersResponse::default();
+    }
+    let mutation = pb::HeaderMutation { set_headers: Vec::new(), remove_headers: forged };
+    let common = pb::CommonResponse { header_mutation: Some(mutation), clear_route_cache: true, ..Default::default() };
+    pb::HeadersResponse { response: Some(common) }
 }
 
 /// In full duplex Envoy keeps nothing: what is to go on must be sent back.

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use http::StatusCode;
 use sluice_proto as pb;
 use sluice_proto::external_processor_server::ExternalProcessor;
@@ -15,9 +15,11 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::attempt::{self, Attempt};
 use super::head;
 use super::pass::Pass;
 use super::serve::{self, Served};
+use super::steer::{self, Steer};
 use crate::config::ExtProcMode;
 use crate::door;
 use crate::error::Error;
@@ -25,6 +27,9 @@ use crate::pipeline::Gateway;
 
 /// Set on a route, in `grpc_initial_metadata`, to use another mode there than the config says.
 const MODE: &str = "x-sluice-mode";
+
+/// `envoy` where filters of the clusters translate for each attempt.
+const ATTEMPTS: &str = "x-sluice-attempts";
 
 /// How Envoy sends bodies on this stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,20 +81,33 @@ impl Processor {
         };
         let ended = headers.end_of_stream;
         let head = head::request(headers.headers.clone());
+        if let Some(label) = attempt::target_of(&first) {
+            let attempt = Attempt::new(&self.gateway, &head, label, inbound, modes);
+            let rest =
+                stream::unfold(attempt, |mut attempt| async move { attempt.next().await.map(|next| (next, attempt)) });
+            return Ok(Kind::Steers(None, Box::pin(rest)));
+        }
         if !door::is_ours(&head.path) {
             return Ok(Kind::Passes(Pass::new(first, modes, inbound)));
         }
-        match self.mode_of(&metadata)? {
-            ExtProcMode::Serve => {}
-            ExtProcMode::Steer => return Err(Status::unimplemented("steer")),
-        }
         let asked = serve::Asked { modes, ended };
-        if let Some(message) = serve::unfit(asked) {
+        let mode = self.mode_of(&metadata)?;
+        let unfit = match mode {
+            ExtProcMode::Serve => serve::unfit(asked),
+            ExtProcMode::Steer => steer::unfit(asked),
+        };
+        if let Some(message) = unfit {
             tracing::error!("{message}");
             return Ok(Kind::Serves(Served::at_once(door::Reply::error(&misconfigured(message), ""))));
         }
-        let served = serve::begin(&self.gateway, head, inbound, asked).await;
-        Ok(Kind::Serves(served))
+        if mode == ExtProcMode::Serve {
+            return Ok(Kind::Serves(serve::begin(&self.gateway, head, inbound, asked).await));
+        }
+        let attempts = metadata.get(ATTEMPTS).is_some_and(|by| by == "envoy");
+        let mut steer = Steer::new(&self.gateway, head, inbound, asked, attempts);
+        let first = steer.next().await.unwrap_or_else(|| Err(Status::internal("nothing to say")))?;
+        let rest = stream::unfold(steer, |mut steer| async move { steer.next().await.map(|next| (next, steer)) });
+        Ok(Kind::Steers(Some(first), Box::pin(rest)))
     }
 
     fn mode_of(&self, metadata: &MetadataMap) -> Result<ExtProcMode, Status> {
@@ -133,7 +151,11 @@ fn draining() -> Status {
 enum Kind {
     Passes(Pass),
     Serves(Served),
+    /// What comes first, and the rest.
+    Steers(Option<pb::ProcessingResponse>, Rest),
 }
+
+type Rest = Pin<Box<dyn Stream<Item = Result<pb::ProcessingResponse, Status>> + Send>>;
 
 /// The answers of one stream. Dropping it is the client leaving.
 pub(super) struct Outbound {
@@ -150,6 +172,10 @@ impl Stream for Outbound {
         let next = match &mut this.kind {
             Kind::Passes(pass) => pass.poll_next(cx),
             Kind::Serves(served) => served.poll_next(cx).map(|next| next.map(Ok)),
+            Kind::Steers(first, rest) => match first.take() {
+                Some(first) => Poll::Ready(Some(Ok(first))),
+                None => rest.as_mut().poll_next(cx),
+            },
         };
         if next.is_pending() && this.cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(draining())));

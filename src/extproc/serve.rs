@@ -8,20 +8,17 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderValue, header::CONTENT_LENGTH};
 use sluice_proto as pb;
-use sluice_proto::processing_request::Request as Part;
 use sluice_proto::processing_response::Response as Said;
 use sluice_proto::streamed_immediate_response::Response as Streamed;
-use tokio::time::timeout;
 use tonic::Streaming;
 
 use super::head;
+use super::mutation;
 use super::pass::said;
 use super::process::Modes;
-use crate::budget::Held;
-use crate::config::Limits;
-use crate::door::{self, Begun, Collector, Head, Reader, Reply, broke_off, slow};
-use crate::error::Error;
-use crate::pipeline::Gateway;
+use super::read::{FromEnvoy, declared};
+use crate::door::{self, Begun, Head, Reply};
+use crate::pipeline::{Gateway, Waiting};
 
 /// Envoy asks that one piece of a streamed answer stays within this.
 const PIECE: usize = 64 * 1024;
@@ -44,8 +41,7 @@ pub(super) async fn begin(
     inbound: Streaming<pb::ProcessingRequest>,
     asked: Asked,
 ) -> Served {
-    let declared = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let declared = declared.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let declared = declared(&head);
     let ended = Arc::new(AtomicBool::new(asked.ended));
     let streams = asked.modes.request == pb::BodySendMode::FullDuplexStreamed;
     let begun = door::begin(gateway, head, FromEnvoy { inbound, declared, ended: Arc::clone(&ended) });
@@ -56,7 +52,7 @@ pub(super) async fn begin(
             None => State::Coming(Box::pin(async move { call.reply().await })),
         },
     };
-    Served { state: first, in_pieces: streams && ended.load(Ordering::Acquire) }
+    Served { state: first, in_pieces: streams && ended.load(Ordering::Acquire), waiting: None }
 }
 
 /// What Envoy said of the request beside its head.
@@ -67,59 +63,14 @@ pub(super) struct Asked {
     pub(super) ended: bool,
 }
 
-/// A request body as Envoy sends it.
-struct FromEnvoy {
-    inbound: Streaming<pb::ProcessingRequest>,
-    declared: usize,
-    /// There is none, or all of it has come.
-    ended: Arc<AtomicBool>,
-}
-
-impl Reader for FromEnvoy {
-    async fn read(self, limits: &Limits, held: &mut Held) -> Result<Bytes, Error> {
-        if self.ended.load(Ordering::Acquire) {
-            return Ok(Bytes::new());
-        }
-        let collector = Collector::new(self.declared, limits, held)?;
-        let body = match timeout(limits.body_timeout, collect(self.inbound, collector, limits, held)).await {
-            Ok(result) => result?,
-            Err(_) => return Err(slow(limits.body_timeout)),
-        };
-        self.ended.store(true, Ordering::Release);
-        Ok(body)
-    }
-}
-
-/// Reads to the end, which is a last piece or trailers: an answer that begins before makes Envoy send the client's
-/// own headers upstream.
-async fn collect(
-    mut inbound: Streaming<pb::ProcessingRequest>,
-    mut collector: Collector,
-    limits: &Limits,
-    held: &mut Held,
-) -> Result<Bytes, Error> {
-    loop {
-        let message = inbound.message().await.ok().flatten().ok_or_else(broke_off)?;
-        match message.request {
-            Some(Part::RequestBody(piece)) => {
-                collector.push(piece.body, limits, held)?;
-                if piece.end_of_stream {
-                    break;
-                }
-            }
-            Some(Part::RequestTrailers(_)) => break,
-            _ => {}
-        }
-    }
-    Ok(collector.whole())
-}
-
 /// An answer as messages to Envoy.
 pub(super) struct Served {
     state: State,
     /// Envoy takes an answer in pieces: it keeps the client's connection open after one, unlike after an answer in one
     /// message, and it accepts any status. Only once the request has come to its end.
     in_pieces: bool,
+    /// Has the bill once the answer is complete.
+    waiting: Option<Arc<Waiting>>,
 }
 
 enum State {
@@ -131,9 +82,21 @@ enum State {
 }
 
 impl Served {
-    /// An answer in one message.
+    /// An answer in one message, at any moment and in any mode.
     pub(super) fn at_once(reply: Reply) -> Self {
-        Self { state: State::Begins(reply), in_pieces: false }
+        Self { state: State::Begins(reply), in_pieces: false, waiting: None }
+    }
+
+    /// A whole answer as all its messages; in pieces only where the request has come to its end.
+    pub(super) fn messages(reply: Reply, in_pieces: bool) -> Vec<pb::ProcessingResponse> {
+        let mut served = Self { state: State::Begins(reply), in_pieces, waiting: None };
+        let mut all = Vec::new();
+        // What is whole is never pending.
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(message)) = served.poll_next(&mut cx) {
+            all.push(message);
+        }
+        all
     }
 
     /// The next message. After the last one Envoy is told that the answer is complete, never before.
@@ -153,7 +116,7 @@ impl Served {
                             Poll::Ready(Some(bytes)) => *rest = bytes,
                             Poll::Ready(None) => {
                                 self.state = State::Over;
-                                return Poll::Ready(Some(piece(Bytes::new(), true)));
+                                return Poll::Ready(Some(self.billed(piece(Bytes::new(), true))));
                             }
                         }
                         continue;
@@ -167,11 +130,12 @@ impl Served {
 
     fn headers(&mut self) -> Option<pb::ProcessingResponse> {
         let State::Begins(mut reply) = std::mem::replace(&mut self.state, State::Over) else { return None };
+        self.waiting = reply.waiting.take();
         let mut last = Bytes::new();
         if let door::Body::Whole(body) = &mut reply.body {
             last = body.take().unwrap_or_default();
             if !self.in_pieces {
-                return Some(immediate(&reply, last));
+                return Some(self.billed(immediate(&reply, last)));
             }
             reply.headers.insert(CONTENT_LENGTH, HeaderValue::from(last.len()));
         }
@@ -179,6 +143,15 @@ impl Served {
         self.state = State::Flows(reply.body, last);
         let begins = pb::HttpHeaders { headers: Some(headers), end_of_stream: false };
         Some(streamed(Streamed::HeadersResponse(begins)))
+    }
+}
+
+impl Served {
+    /// For Envoy's access log.
+    fn billed(&self, mut message: pb::ProcessingResponse) -> pb::ProcessingResponse {
+        let bill = self.waiting.as_ref().and_then(|waiting| waiting.bill());
+        message.dynamic_metadata = bill.map(mutation::metadata);
+        message
     }
 }
 

@@ -226,6 +226,22 @@ impl Attempt {
         self.output.total()
     }
 
+    /// The same, estimated.
+    pub(super) fn so_far(&self) -> u64 {
+        self.output.so_far()
+    }
+
+    /// The target of this label answers instead: whoever calls it has moved on by itself, and nobody's health is told
+    /// of it. False if the model has no such target.
+    pub fn moved_to(&mut self, label: &str) -> bool {
+        let Some(index) = self.route.targets.iter().position(|target| &*target.label == label) else { return false };
+        if index != self.index {
+            self.index = index;
+            self.serving = None;
+        }
+        true
+    }
+
     /// Copies the answer from now on, up to so many bytes.
     pub(super) fn keep_answer(&mut self, room: usize) {
         self.copy = Some(Copied { bytes: BytesMut::new(), room });

@@ -19,7 +19,7 @@ use super::headers;
 use super::identify::Identity;
 use super::lookup::Keep;
 use super::open::Gateway;
-use super::record::Recorder;
+use super::record::{Recorder, Tally};
 use super::route::Plan;
 use super::settle;
 use super::waiting::{Patience, Waiting};
@@ -218,6 +218,28 @@ impl Flight {
         self.attempt.as_mut().and_then(Attempt::take_stream_error)
     }
 
+    /// Who is charged what so far. The tokens of an answer under way are an estimate.
+    pub fn tally(&self) -> Tally {
+        let prompt = Usage { input: self.counted.input, ..Usage::default() };
+        let (usage, target) = match &self.attempt {
+            Some(attempt) => {
+                let running = Usage { output: attempt.so_far(), ..prompt };
+                (attempt.usage().unwrap_or(running), attempt.target())
+            }
+            None => (prompt, self.dialled.and_then(|index| self.plan.route().targets.get(index))),
+        };
+        let usage = settle::sum(&self.spent, &usage);
+        let cost_micros = self.spent_cost + settle::cost(target, &usage);
+        Tally { input: usage.input, output: usage.output, cost_micros, ..self.recorder.whose() }
+    }
+
+    /// Notes that whoever calls the provider has moved on to this attempt's target by itself.
+    pub fn moved(&mut self, attempt: &Attempt) {
+        if let Some(target) = attempt.target() {
+            self.recorder.attempt(target);
+        }
+    }
+
     /// The headers that go with an answer from the current target.
     pub fn answer_headers(&self) -> HeaderMap {
         let seen = self.admitted.as_ref().map(|admitted| admitted.seen.as_slice()).unwrap_or_default();
@@ -247,6 +269,8 @@ impl Flight {
         }
         self.held = None;
         self.recorder.close(how, &usage, from_provider, cost);
+        let (input, output) = (usage.input, usage.output);
+        self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)
     }
 

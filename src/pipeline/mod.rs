@@ -27,5 +27,5 @@ pub use flight::{Close, Flight, Hedge, Next};
 pub use lookup::Replay;
 pub use offload::Offload;
 pub use open::{Gateway, Opening, RequestHead};
-pub use record::{Recorder, Sinks};
+pub use record::{Recorder, Sinks, Tally};
 pub use waiting::Waiting;

@@ -257,6 +257,18 @@ impl Recorder {
         }
     }
 
+    /// Whose request this is and where it went; without numbers.
+    pub(super) fn whose(&self) -> Tally {
+        let Record { tenant, key, model, target, .. } = &self.record;
+        Tally {
+            tenant: tenant.clone(),
+            key: key.clone(),
+            model: model.clone(),
+            target: target.clone(),
+            ..Tally::default()
+        }
+    }
+
     pub(super) fn close(&mut self, how: &Close<'_>, usage: &Usage, reported: bool, cost: u64) {
         self.record.tokens = [usage.input, usage.cached_input, usage.cache_write, usage.output, usage.reasoning];
         self.record.usage_reported = reported;
@@ -267,6 +279,25 @@ impl Recorder {
             Close::Failed(error) => self.fail(error),
         }
     }
+}
+
+/// A request's bill as it stands.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Who pays.
+    pub tenant: Option<Arc<str>>,
+    /// The name of the key.
+    pub key: Option<Arc<str>>,
+    /// The public model.
+    pub model: Option<Arc<str>>,
+    /// `provider/model`.
+    pub target: Option<Arc<str>>,
+    /// Prompt tokens.
+    pub input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+    /// Micro-dollars; 0 where no price is known.
+    pub cost_micros: u64,
 }
 
 impl Drop for Recorder {

@@ -38,6 +38,11 @@ impl Output {
         self.pending.clear();
     }
 
+    /// What has been counted, and four bytes a token for the rest.
+    pub(super) fn so_far(&self) -> u64 {
+        self.counted + (self.pending.len() as u64).div_ceil(4)
+    }
+
     pub(super) fn total(&mut self) -> u64 {
         self.flush();
         self.counted

@@ -1,13 +1,14 @@
 //! A request's wait in the queue: how long it may take, and what doors and metrics see of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName};
 use sluice_policies::Class;
 use tokio::sync::Notify;
 
+use super::record::Tally;
 use crate::error::Error;
 use crate::telemetry::{StoreMetrics, WaitEnd};
 
@@ -29,6 +30,7 @@ struct Shared {
     dialled: AtomicBool,
     long: Notify,
     admitted: Notify,
+    bill: OnceLock<Tally>,
 }
 
 impl Waiting {
@@ -53,6 +55,16 @@ impl Waiting {
     /// Says that it has been.
     pub fn let_in(&self) {
         self.0.admitted.notify_one();
+    }
+
+    /// What the request has cost, once its lease is settled.
+    pub fn bill(&self) -> Option<&Tally> {
+        self.0.bill.get()
+    }
+
+    pub(super) fn settled(&self, bill: Tally) {
+        // A request is settled once.
+        drop(self.0.bill.set(bill));
     }
 
     pub(super) fn at(&self, ahead: u32) {

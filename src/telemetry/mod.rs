@@ -16,6 +16,6 @@ pub use access_log::AccessLog;
 pub use cache_metrics::CacheMetrics;
 pub use metrics::{METRICS, Metrics};
 pub use record::{Outcome, Record, Tried};
-pub use route_metrics::RouteMetrics;
+pub use route_metrics::{Attempts, RouteMetrics};
 pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};

@@ -99,9 +99,9 @@ impl RouteMetrics {
         Self(Arc::new(inner))
     }
 
-    /// A target is tried.
-    pub fn attempt(&self, target: &str) {
-        self.0.attempts.get_or_create(&Target { target: target.to_owned() }).inc();
+    /// The count of attempts at a target, to be kept: finding it is not for every request.
+    pub fn attempts(&self, target: &str) -> Attempts {
+        Attempts(self.0.attempts.get_or_create_owned(&Target { target: target.to_owned() }))
     }
 
     /// A retry was wanted.
@@ -148,6 +148,17 @@ impl RouteMetrics {
     /// A fault made on purpose: `delay`, `abort` or `cut`.
     pub fn fault_made(&self, model: &str, kind: &'static str) {
         self.0.faults.get_or_create(&Made { model: model.to_owned(), kind }).inc();
+    }
+}
+
+/// The attempts at one target.
+#[derive(Clone, Debug)]
+pub struct Attempts(Counter);
+
+impl Attempts {
+    /// The target is tried.
+    pub fn inc(&self) {
+        self.0.inc();
     }
 }
 

@@ -9,16 +9,16 @@ use sluice_providers::{BadRequest, Call, Endpoint, Field};
 use super::message::{self, Tally};
 use super::{prompt, tools, vocabulary};
 
-/// The reply is primed with this many tokens.
-const REPLY: u64 = 3;
 /// Shorter JSON is counted faster than it is looked up.
 const MEMO_FROM: usize = 200;
 
 /// How a prompt was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// By the model's own vocabulary.
+    /// By the model's own vocabulary and chat format.
     Exact,
+    /// By the model's own vocabulary, with a bound for what its chat template adds.
+    Template,
     /// By another vocabulary times the catalog's factor.
     Ratio,
     /// With parts (remote images, audio, files) whose size had to be guessed.
@@ -30,6 +30,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exact => "exact",
+            Self::Template => "template",
             Self::Ratio => "ratio",
             Self::Estimate => "estimate",
         }
@@ -58,10 +59,10 @@ impl Counter {
         Self { memo: Cache::new(memo_entries) }
     }
 
-    /// Loads the vocabularies, so that the first request need not. Takes a few hundred
-    /// milliseconds of CPU, once.
-    pub fn warm(&self) {
-        for tokenizer in [Tokenizer::O200k, Tokenizer::Cl100k] {
+    /// Loads OpenAI's vocabularies and those of `more`, so that the first request need not. Takes
+    /// about a hundred milliseconds of CPU for each, once.
+    pub fn warm(&self, more: impl IntoIterator<Item = Tokenizer>) {
+        for tokenizer in [Tokenizer::O200k, Tokenizer::Cl100k].into_iter().chain(more) {
             vocabulary::count(tokenizer, "warm");
         }
     }
@@ -79,6 +80,7 @@ impl Counter {
     /// Counts a call's prompt. CPU work, linear in the body: large bodies belong off the I/O
     /// threads. Errors name the message that is not one.
     pub fn call(&self, call: &Call, model: &Model) -> Result<Counted, BadRequest> {
+        call.utf8()?;
         let (tally, prompts) = match call.endpoint {
             Endpoint::ChatCompletions => (self.chat(call, model)?, 1),
             Endpoint::Completions => plain(call, model, Field::Prompt, "prompt")?,
@@ -88,6 +90,9 @@ impl Counter {
             _ if tally.estimated => Method::Estimate,
             Tokenizer::Ratio { .. } => Method::Ratio,
             Tokenizer::O200k | Tokenizer::Cl100k => Method::Exact,
+            // Embeddings and legacy completions have no template.
+            _ if call.endpoint != Endpoint::ChatCompletions => Method::Exact,
+            _ => Method::Template,
         };
         Ok(Counted { input: ratio(model.tokenizer, tally.tokens), prompts: prompts.max(1), method })
     }
@@ -96,7 +101,7 @@ impl Counter {
         let raw = call.raw(Field::Messages).unwrap_or("[]");
         let messages: Vec<&RawValue> = serde_json::from_str(raw)
             .map_err(|error| BadRequest::field("messages", format!("`messages` must be an array: {error}")))?;
-        let mut total = Tally { tokens: REPLY, estimated: false };
+        let mut total = Tally { tokens: message::overhead(model.tokenizer).reply, estimated: false };
         for (index, raw) in messages.iter().enumerate() {
             let count = || message::tokens(model, raw.get(), index);
             total.add(self.remembered(model, b'm', raw.get(), count)?);
@@ -139,10 +144,19 @@ fn key(model: &Model, kind: u8, raw: &str) -> [u8; 16] {
     let tokenizer: u8 = match model.tokenizer {
         Tokenizer::Cl100k => 1,
         Tokenizer::O200k | Tokenizer::Ratio { .. } => 2,
+        Tokenizer::Llama3 => 3,
+        Tokenizer::DeepSeek => 4,
+        Tokenizer::Qwen => 5,
+        Tokenizer::Mistral => 6,
+        Tokenizer::Kimi => 7,
+        Tokenizer::Glm => 8,
+        Tokenizer::MiniMax => 9,
     };
     let (rule, a, b) = match model.images {
         ImageRule::Tile { base, per_tile } => (1u8, base, per_tile),
         ImageRule::Patch { percent } => (2, percent, 0),
+        ImageRule::Area { pixels, most } => (3, pixels, most),
+        ImageRule::Flat { tokens } => (4, tokens, 0),
         ImageRule::None => (0, 0, 0),
     };
     let mut hash = Sha256::new();
@@ -164,7 +178,7 @@ fn plain(call: &Call, model: &Model, field: Field, param: &'static str) -> Resul
 fn ratio(tokenizer: Tokenizer, tokens: u64) -> u64 {
     match tokenizer {
         Tokenizer::Ratio { percent } => tokens.saturating_mul(u64::from(percent)).div_ceil(100),
-        Tokenizer::O200k | Tokenizer::Cl100k => tokens,
+        _ => tokens,
     }
 }
 

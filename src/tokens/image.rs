@@ -20,6 +20,8 @@ pub(super) fn tokens(rule: ImageRule, url: &str, detail: Option<&str>) -> (u64, 
         ImageRule::Tile { base, per_tile } => tiles(base, per_tile, width, height, low),
         ImageRule::None => tiles(COMMON.0, COMMON.1, width, height, low),
         ImageRule::Patch { percent } => patches(percent, width, height),
+        ImageRule::Area { pixels, most } => area(pixels, most, width, height),
+        ImageRule::Flat { tokens } => flat(tokens, width, height),
     };
     (tokens, size.is_some() || low)
 }
@@ -45,6 +47,20 @@ fn tiles(base: u32, per_tile: u32, width: u32, height: u32, low: bool) -> u64 {
 fn patches(percent: u32, width: u32, height: u32) -> u64 {
     let count = u64::from(width).div_ceil(32) * u64::from(height).div_ceil(32);
     (count.clamp(1, 1536) * u64::from(percent)).div_ceil(100)
+}
+
+/// One token for so many pixels, at most `most`: a larger image is made smaller first.
+fn area(pixels: u32, most: u32, width: u32, height: u32) -> u64 {
+    let count = (u64::from(width) * u64::from(height)).div_ceil(u64::from(pixels.max(1)));
+    count.clamp(1, u64::from(most.max(1)))
+}
+
+/// So much for an image of up to 384 pixels a side, else for each tile of 768.
+fn flat(tokens: u32, width: u32, height: u32) -> u64 {
+    if width <= 384 && height <= 384 {
+        return u64::from(tokens);
+    }
+    u64::from(tokens) * u64::from(width).div_ceil(768) * u64::from(height).div_ceil(768)
 }
 
 /// The first bytes behind a base64 data URL.

@@ -5,20 +5,36 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluice_providers::BadRequest;
-use sluice_providers::catalog::Model;
+use sluice_providers::catalog::{Model, Tokenizer};
 
 use super::image;
 use super::vocabulary::count;
 
-/// Every message costs this beside its text.
-const MESSAGE: u64 = 3;
-/// So does a `name`.
+/// A `name` costs this beside its text.
 const NAME: u64 = 1;
 /// Bytes of compressed audio a second, and tokens a second, where only the bytes are known.
 const AUDIO_BYTES: u64 = 16_000;
 const AUDIO_TOKENS: u64 = 10;
 /// Bytes of a document per token, where only the bytes are known.
 const FILE_BYTES: u64 = 50;
+
+/// What a chat format adds to the text of its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Overhead {
+    /// Every message, and every call in one.
+    pub(super) message: u64,
+    /// The beginning of the prompt and of the reply, once.
+    pub(super) reply: u64,
+}
+
+/// OpenAI's format is known. The templates of open models differ: of those in use the dearest
+/// (Llama 3) spends five tokens on a message and its end, and six around all of them.
+pub(super) fn overhead(tokenizer: Tokenizer) -> Overhead {
+    match tokenizer {
+        Tokenizer::O200k | Tokenizer::Cl100k | Tokenizer::Ratio { .. } => Overhead { message: 3, reply: 3 },
+        _ => Overhead { message: 5, reply: 8 },
+    }
+}
 
 /// Tokens, and whether any of them had to be estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +112,8 @@ pub(super) fn tokens(model: &Model, raw: &str, index: usize) -> Result<Tally, Ba
         BadRequest { message, ..wrong("") }
     })?;
     let text = |text: &str| count(model.tokenizer, text);
-    let mut tally = Tally::exact(MESSAGE + text(&message.role));
+    let added = overhead(model.tokenizer).message;
+    let mut tally = Tally::exact(added + text(&message.role));
     if let Some(name) = &message.name {
         tally.tokens += NAME + text(name);
     }
@@ -105,7 +122,7 @@ pub(super) fn tokens(model: &Model, raw: &str, index: usize) -> Result<Tally, Ba
     for function in calls.chain(message.function_call.as_ref()) {
         // Each call is rendered with its name, its arguments and a separator.
         tally.tokens +=
-            MESSAGE + function.name.as_deref().map_or(0, text) + function.arguments.as_deref().map_or(0, text);
+            added + function.name.as_deref().map_or(0, text) + function.arguments.as_deref().map_or(0, text);
     }
     let Some(content) = message.content.map(RawValue::get) else { return Ok(tally) };
     let bad = |error: String| BadRequest { message: error, ..wrong(".content") };

@@ -36,14 +36,27 @@ impl Vocabulary for Reference {
     }
 }
 
+/// The fast crate's name of a vocabulary. Each is unpacked when it is first used.
+fn encoding(tokenizer: Tokenizer) -> &'static str {
+    match tokenizer {
+        Tokenizer::O200k | Tokenizer::Ratio { .. } => "o200k_base",
+        Tokenizer::Cl100k => "cl100k_base",
+        Tokenizer::Llama3 => "llama3",
+        Tokenizer::DeepSeek => "deepseek_v3",
+        Tokenizer::Qwen => "qwen2",
+        Tokenizer::Mistral => "mistral_v3",
+        Tokenizer::Kimi => "kimi_k2",
+        Tokenizer::Glm => "glm4",
+        Tokenizer::MiniMax => "minimax_m2",
+    }
+}
+
 fn with<T>(tokenizer: Tokenizer, then: impl FnOnce(&dyn Vocabulary) -> T) -> T {
-    let (name, reference): (_, fn() -> &'static tiktoken_rs::CoreBPE) = match tokenizer {
-        Tokenizer::Cl100k => ("cl100k_base", tiktoken_rs::cl100k_base_singleton),
-        Tokenizer::O200k | Tokenizer::Ratio { .. } => ("o200k_base", tiktoken_rs::o200k_base_singleton),
-    };
-    match tiktoken::get_encoding(name) {
-        Some(fast) => then(fast),
-        None => then(&Reference(reference())),
+    let fast = tiktoken::get_encoding(encoding(tokenizer));
+    match (fast, tokenizer) {
+        (Some(fast), _) => then(fast),
+        (None, Tokenizer::Cl100k) => then(&Reference(tiktoken_rs::cl100k_base_singleton())),
+        (None, _) => then(&Reference(tiktoken_rs::o200k_base_singleton())),
     }
 }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 /// Weight of a new sample, one in so many.
 const SMOOTH: f64 = 8.0;
 /// A time that was not measured again is half as certain after this: the target is tried again.
-const HALF_LIFE: Duration = Duration::from_secs(10);
+const HALF_LIFE: Duration = Duration::from_secs(30);
 /// Tokens sent are forgotten at this pace.
 const RECENT: Duration = Duration::from_secs(30);
 /// Times that percentiles are made of, and how many they need.

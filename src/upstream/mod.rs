@@ -1,10 +1,11 @@
-//! Providers as the gateway reaches them: one HTTP pool each, the errors of dialling, and what is
-//! known of every target: its load, its health, its retry budget, and which one is next. Only this
+//! Providers as the gateway reaches them: one HTTP pool each, what they are shown, the errors of
+//! dialling, and what is known of every target: its load, its health, its retry budget, and which one is next. Only this
 //! folder knows the HTTP client.
 
 mod balance;
 mod budget;
 mod checks;
+mod credentials;
 mod health;
 mod load;
 mod model;
@@ -18,7 +19,7 @@ pub use balance::{Why, local_number};
 pub use checks::check;
 pub use health::Standing;
 pub use model::{Asked, ModelState, Picked, bit};
-pub use pool::{Incoming, Upstreams};
+pub use pool::{Incoming, Signed, Upstreams};
 pub use prefix::chain;
 pub use registry::Targets;
 pub use target::{Mode, Override, Serving, TargetState};

@@ -226,6 +226,7 @@ impl ModelState {
         if !state.load.enter(now, places(route), tokens) {
             return None;
         }
+        state.attempts.inc();
         if self.route.routing.balance == Balance::Prefix {
             self.kept.prefix.sent(&asked.blocks, index);
         }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, header};
+use http::{HeaderMap, Response, header};
 use parking_lot::RwLock;
-use secrecy::ExposeSecret;
 use sluice_providers::UpstreamRequest;
 
+use super::credentials::{Auth, Keychain, Verdict};
 use crate::config::{Config, Provider};
 use crate::error::Error;
 
@@ -39,11 +39,13 @@ impl PoolKey {
 #[derive(Default)]
 pub struct Upstreams {
     pools: RwLock<HashMap<PoolKey, reqwest::Client>>,
+    keychain: Keychain,
 }
 
 impl Upstreams {
     /// Sends a request and waits for the head of the answer. No deadline but `connect`, that of
-    /// connecting: the caller has its own. Dropping the future cancels the request.
+    /// connecting: the caller has its own. A request whose key is refused is sent again with another
+    /// key, if there is one that does not rest. Dropping the future cancels the request.
     pub async fn send(
         &self,
         provider: &Provider,
@@ -51,21 +53,44 @@ impl Upstreams {
         request: UpstreamRequest,
     ) -> Result<Response<Incoming>, Error> {
         let client = self.pool(provider, connect)?;
+        let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
-        let mut builder = client.request(request.method, url).headers(request.headers).body(request.body);
-        builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-        if let Some(key) = &provider.api_key {
-            builder = builder.bearer_auth(key.expose_secret());
+        let mut request = Some(request);
+        for left in (0..auth.tries()).rev() {
+            let next = if left == 0 { request.take() } else { request.clone() };
+            let Some(UpstreamRequest { method, headers, body, .. }) = next else { break };
+            let mut builder = client.request(method, &url).headers(headers).body(body);
+            builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+            let mut wire = builder.build().map_err(|error| explain(provider, connect, &error))?;
+            let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
+            let response = client.execute(wire).await.map_err(|error| explain(provider, connect, &error))?;
+            let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
+            if left == 0 || verdict == Verdict::Keep {
+                return Ok(response.into());
+            }
         }
-        match builder.send().await {
-            Ok(response) => Ok(response.into()),
-            Err(error) => Err(explain(provider, connect, &error)),
-        }
+        Err(no_credentials(provider, "there is no usable key"))
+    }
+
+    /// A request as the provider takes it, for one that somebody else sends: its path with the query, and its headers,
+    /// credentials among them. Which key an answer belongs to is not learned: none is rested for a refusal.
+    pub async fn signed(&self, provider: &Provider, request: &UpstreamRequest) -> Result<Signed, Error> {
+        let client = self.pool(provider, provider.timeouts.connect)?;
+        let auth = self.keychain.of(provider)?;
+        let url = format!("{}/{}", provider.base_url, request.path);
+        let builder = client.request(request.method.clone(), url).headers(request.headers.clone());
+        let builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
+        let built = builder.body(request.body.clone()).build();
+        let mut wire = built.map_err(|error| explain(provider, provider.timeouts.connect, &error))?;
+        auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
+        let query = wire.url().query().map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(Signed { path: format!("{}{query}", wire.url().path()), headers: wire.headers().clone() })
     }
 
     /// What asks a provider, over its own pool, whether it is there.
     pub(super) fn asker(&self, provider: &Arc<Provider>) -> Asker {
-        Asker { client: self.pool(provider, provider.timeouts.connect).ok(), provider: Arc::clone(provider) }
+        let client = self.pool(provider, provider.timeouts.connect).ok();
+        Asker { client, auth: self.keychain.of(provider).ok(), provider: Arc::clone(provider) }
     }
 
     /// Forgets the pools that the config no longer uses; their open streams go on.
@@ -74,6 +99,7 @@ impl Upstreams {
         let used: Vec<PoolKey> =
             targets().map(|target| PoolKey::of(&target.provider, target.timeouts.connect)).collect();
         self.pools.write().retain(|key, _| used.contains(key));
+        self.keychain.retain(config);
     }
 
     fn pool(&self, provider: &Provider, connect: Duration) -> Result<reqwest::Client, Error> {
@@ -87,22 +113,32 @@ impl Upstreams {
     }
 }
 
+/// A provider's request without its body.
+pub struct Signed {
+    /// Path and query.
+    pub path: String,
+    /// All headers; they hold secrets.
+    pub headers: HeaderMap,
+}
+
 /// Asks one provider whether it is there.
 pub(super) struct Asker {
     client: Option<reqwest::Client>,
+    auth: Option<Arc<Auth>>,
     provider: Arc<Provider>,
 }
 
 impl Asker {
     /// Whether a path of the provider's root answers well in time.
     pub(super) async fn ask(&self, path: &str, patience: Duration) -> bool {
-        let (Some(client), provider) = (&self.client, &self.provider) else { return false };
+        let (Some(client), Some(auth), provider) = (&self.client, &self.auth, &self.provider) else { return false };
         let root = root(&provider.base_url);
-        let mut request = client.get(format!("{root}{path}")).headers(provider.headers.clone()).timeout(patience);
-        if let Some(key) = &provider.api_key {
-            request = request.bearer_auth(key.expose_secret());
+        let request = client.get(format!("{root}{path}")).headers(provider.headers.clone()).timeout(patience);
+        let Ok(mut request) = request.build() else { return false };
+        if auth.apply(&mut request).await.is_err() {
+            return false;
         }
-        request.send().await.is_ok_and(|response| response.status().as_u16() < 400)
+        client.execute(request).await.is_ok_and(|response| response.status().as_u16() < 400)
     }
 }
 
@@ -129,6 +165,10 @@ fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
         (true, false) => builder.http2_prior_knowledge(),
     };
     builder.build()
+}
+
+fn no_credentials(provider: &Provider, why: &str) -> Error {
+    Error::upstream("no_credentials", format!("provider {}: no credentials: {why}", provider.name))
 }
 
 /// Says what failed without the URL's query or any header.

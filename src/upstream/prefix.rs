@@ -55,8 +55,12 @@ impl PrefixIndex {
             if mask == 0 {
                 break;
             }
-            for (bit, length) in lengths.iter_mut().enumerate() {
-                *length += u32::from(mask >> bit & 1 == 1);
+            let mut left = mask;
+            while left != 0 {
+                if let Some(length) = lengths.get_mut(left.trailing_zeros() as usize) {
+                    *length += 1;
+                }
+                left &= left - 1;
             }
         }
         lengths

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::health::{Health, Standing};
 use super::load::Load;
 use super::model::ModelState;
-use crate::telemetry::RouteMetrics;
+use crate::telemetry::{Attempts, RouteMetrics};
 
 /// What an operator said of a target; forgotten at the next reload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub struct TargetState {
     pub(super) provider: Arc<ProviderState>,
     rule: Mutex<Override>,
     pub(super) metrics: RouteMetrics,
+    pub(super) attempts: Attempts,
     room: Notify,
     pending: AtomicU32,
 }
@@ -81,6 +82,7 @@ impl TargetState {
         metrics: RouteMetrics,
         now: Instant,
     ) -> Self {
+        let attempts = metrics.attempts(&label);
         Self {
             label,
             base_url,
@@ -88,6 +90,7 @@ impl TargetState {
             health: Health::new(now),
             provider,
             rule: Mutex::default(),
+            attempts,
             metrics,
             room: Notify::new(),
             pending: AtomicU32::new(0),

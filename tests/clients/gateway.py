@@ -12,7 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-# Through which door the tests come: `front`, the gateway's own HTTP, or `envoy`, a real Envoy that calls it.
+# Through which door the tests come: `front`, the gateway's own HTTP, `envoy`, a real Envoy that it answers through, or
+# `steer`, a real Envoy that calls the provider.
 DOOR = os.environ.get("SLUICE_DOOR") or "front"
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -245,14 +246,14 @@ class Gateway(Process):
         if limits:
             config["limits"] = limits
         self.ext_proc = f"127.0.0.1:{free_port()}"
-        if DOOR == "envoy":
-            config["ext_proc"] = {"listen": self.ext_proc}
+        if DOOR != "front":
+            config["ext_proc"] = {"listen": self.ext_proc, "mode": "steer" if DOOR == "steer" else "serve"}
         self.config = config
         self.begin("sluice", folder)
         self.wait_ready(self.admin("/readyz"))
         self.envoy = None
-        if DOOR == "envoy":
-            self.envoy = Envoy(folder, folder / "sluice.yaml")
+        if DOOR != "front":
+            self.envoy = Envoy(folder, folder / "sluice.yaml", "steer" if DOOR == "steer" else "serve")
             self.port = self.envoy.port
         self.url = f"http://127.0.0.1:{self.port}/v1"
 

@@ -141,6 +141,7 @@ def test_a_client_that_leaves_before_the_head(connect, gateway, mock):
     assert len(mock.requests()) == 1
 
 
+@pytest.mark.serve
 def test_a_provider_that_cuts_the_stream(client, gateway):
     stream = chat(client, {"tokens": 20, "reset": {"after_chunks": 5}}, stream=True)
     with pytest.raises(openai.APIError) as caught:

@@ -1,5 +1,5 @@
 //! A gateway and a mock provider inside the test's own process, reached over real sockets: through the HTTP door, or,
-//! with `SLUICE_DOOR=envoy`, through a real Envoy and the `ext_proc` door.
+//! with `SLUICE_DOOR=envoy` or `steer`, through a real Envoy and the `ext_proc` door.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -50,8 +50,8 @@ impl Gate {
 
     /// Starts both with the config that `edit` makes of the usual one.
     pub(crate) async fn with(limits: &[&str], behaviour: Behaviour, edit: impl FnOnce(String) -> String) -> Self {
-        if through_envoy() {
-            return Self::behind_envoy(limits, behaviour, edit, |config| config).await;
+        if let Some(mode) = door() {
+            return Self::in_mode(mode, (limits, behaviour), edit, |config| config).await;
         }
         Self::alone(limits, behaviour, edit).await
     }
@@ -63,10 +63,21 @@ impl Gate {
         edit: impl FnOnce(String) -> String,
         edit_envoy: impl FnOnce(String) -> String,
     ) -> Self {
-        let door = |text: String| edit(text) + "ext_proc: { listen: 127.0.0.1:0 }\n";
+        Self::in_mode(ExtProcMode::Serve, (limits, behaviour), edit, edit_envoy).await
+    }
+
+    /// The same in any mode.
+    pub(crate) async fn in_mode(
+        mode: ExtProcMode,
+        (limits, behaviour): (&[&str], Behaviour),
+        edit: impl FnOnce(String) -> String,
+        edit_envoy: impl FnOnce(String) -> String,
+    ) -> Self {
+        let named = if mode == ExtProcMode::Steer { "steer" } else { "serve" };
+        let door = |text: String| edit(text) + &format!("ext_proc: {{ listen: 127.0.0.1:0, mode: {named} }}\n");
         let mut gate = Self::alone(limits, behaviour, door).await;
         let site = gate.site();
-        let config = envoy::config(&gate.gateway().live.snapshot(), ExtProcMode::Serve, &site).unwrap();
+        let config = envoy::config(&gate.gateway().live.snapshot(), mode, &site).unwrap();
         gate.envoy = Some(Envoy::start(gate.dir.path(), &edit_envoy(config)).await);
         gate
     }
@@ -74,7 +85,7 @@ impl Gate {
     /// An Envoy on any port in front of this gateway.
     pub(crate) fn site(&self) -> Site {
         let gateways = self.app.ext_proc.iter().map(ToString::to_string).collect();
-        Site { listen: any_port(), admin: any_port(), gateways }
+        Site { listen: any_port(), admin: any_port(), attempts: false, gateways }
     }
 
     /// Starts both, and no Envoy.
@@ -134,9 +145,13 @@ impl Gate {
     }
 }
 
-/// Whether the tests of this run go through Envoy.
-pub(crate) fn through_envoy() -> bool {
-    std::env::var("SLUICE_DOOR").is_ok_and(|door| door == "envoy")
+/// The mode of the Envoy that the tests of this run go through; none for the HTTP door.
+fn door() -> Option<ExtProcMode> {
+    match std::env::var("SLUICE_DOOR").as_deref() {
+        Ok("envoy") => Some(ExtProcMode::Serve),
+        Ok("steer") => Some(ExtProcMode::Steer),
+        _ => None,
+    }
 }
 
 /// A config with one provider, the mock, behind the model `m`.

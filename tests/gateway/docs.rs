@@ -72,3 +72,31 @@ fn the_configs_of_the_readme_are_right() {
     let compiled = config::from_str("sluice.yaml", &config, std::path::Path::new("."), &[policy], 1);
     compiled.unwrap_or_else(|errors| panic!("{errors}"));
 }
+
+#[test]
+fn the_deployed_configs_are_what_the_generator_prints() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/envoy");
+    let text = std::fs::read_to_string(format!("{dir}/sluice.yaml")).unwrap().replace("${OPENAI_API_KEY}", "sk-x");
+    let policy = sluice_policies::PolicyFile { name: "policy.yaml".to_owned(), text: crate::common::policy(&[]) };
+    let parsed = config::from_str("sluice.yaml", &text, std::path::Path::new(dir), &[policy], 1);
+    let parsed = parsed.unwrap_or_else(|errors| panic!("{errors}"));
+    let site = sluice::extproc::envoy::Site {
+        listen: ([0, 0, 0, 0], 10000).into(),
+        admin: ([127, 0, 0, 1], 9901).into(),
+        attempts: false,
+        gateways: Vec::new(),
+    };
+    for name in ["serve", "steer"] {
+        let mode = config::ExtProcMode::named(name).unwrap();
+        let printed = sluice::extproc::envoy::config(&parsed, mode, &site).unwrap();
+        let path = format!("{dir}/{name}.yaml");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &printed).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == printed,
+            "deploy/envoy/{name}.yaml is not what is printed; run UPDATE_DOCS=1 cargo test deployed"
+        );
+    }
+}

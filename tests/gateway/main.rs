@@ -1,6 +1,6 @@
 //! Black-box tests: a real gateway over real sockets in front of the mock provider. They run twice: through the HTTP
 //! door, and with `SLUICE_DOOR=envoy` through a real Envoy. Tests in a module `front` are about the HTTP door itself and
-//! are left out of the second run; those in `behind_envoy` and `protocol` are about the `ext_proc` door in any case.
+//! are left out of the second run; those in `behind_envoy`, `steer` and `protocol` are about the `ext_proc` door in any case.
 
 #[cfg(test)]
 mod behind_envoy;
@@ -10,6 +10,8 @@ mod cache;
 mod client_gone;
 #[cfg(test)]
 mod common;
+#[cfg(test)]
+mod credentials;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
@@ -29,6 +31,8 @@ mod limits;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod quota;
@@ -39,4 +43,10 @@ mod reload;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod steer;
+#[cfg(test)]
+mod tokens_doc;
+#[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod translated;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::adapter::OpenAi;
+use super::adapter::{self, OpenAi};
 use super::kinds;
-use super::request;
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
@@ -48,7 +47,7 @@ impl Adapter for Azure {
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
-        let endpoint = call.endpoint.path().trim_start_matches("/v1/");
+        let endpoint = adapter::path(call);
         let version = target.api_version.as_ref().map_or(API_VERSION, Arc::as_ref);
         let path = if version == NEXT {
             format!("openai/v1/{endpoint}")
@@ -56,7 +55,7 @@ impl Adapter for Azure {
             let deployment = path::segment(&target.model);
             format!("openai/deployments/{deployment}/{endpoint}?api-version={}", path::segment(version))
         };
-        Ok(OpenAi::post(path, request::body(call, target, self.plain.quirks)))
+        Ok(OpenAi::post(path, self.plain.body(call, target)?))
     }
 
     fn reply(&self, head: &ResponseHead<'_>, body: Bytes, exchange: &Exchange<'_>) -> Result<Reply, TranslateError> {

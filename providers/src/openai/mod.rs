@@ -3,11 +3,13 @@
 
 mod adapter;
 mod azure;
+mod decode;
 pub(crate) mod errors;
 pub(crate) mod kinds;
 pub(crate) mod request;
 mod stream;
 mod wire;
+mod write;
 
 pub(crate) use adapter::OpenAi;
 pub(crate) use azure::AZURE;

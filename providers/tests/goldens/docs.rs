@@ -37,12 +37,16 @@ fn name(dialect: Dialect) -> &'static str {
 
 fn endpoints(out: &mut String) {
     out.push_str("\n## Endpoints\n\n| kind | provider | speaks itself |");
-    Endpoint::ALL.iter().for_each(|endpoint| write!(out, " `{}` |", endpoint.path()).unwrap());
+    for endpoint in Endpoint::ALL {
+        write!(out, " `{}` |", endpoint.path()).unwrap();
+    }
     write!(out, "\n|---|---|---|{}\n", "---|".repeat(Endpoint::ALL.len())).unwrap();
     for declared in declarations() {
         let speaks: Vec<&str> = declared.speaks.iter().copied().map(name).collect();
         write!(out, "| `{}` | {} | {} |", declared.kind, declared.title, speaks.join(", ")).unwrap();
-        Endpoint::ALL.iter().for_each(|endpoint| write!(out, " {} |", declared.endpoint(*endpoint).label()).unwrap());
+        for endpoint in Endpoint::ALL {
+            write!(out, " {} |", declared.endpoint(endpoint).label()).unwrap();
+        }
         out.push('\n');
     }
 }
@@ -58,11 +62,15 @@ fn features(out: &mut String) {
         }
     }
     out.push_str("\n## Features of chat requests\n\n| |");
-    columns.iter().for_each(|(titles, _)| write!(out, " {} |", titles.join(", ")).unwrap());
+    for (titles, _) in &columns {
+        write!(out, " {} |", titles.join(", ")).unwrap();
+    }
     write!(out, "\n|---|{}\n", "---|".repeat(columns.len())).unwrap();
     for (row, feature) in Feature::ALL.iter().enumerate() {
         write!(out, "| {} |", feature.label()).unwrap();
-        columns.iter().for_each(|(_, column)| write!(out, " {} |", column[row].label()).unwrap());
+        for (_, column) in &columns {
+            write!(out, " {} |", column[row].label()).unwrap();
+        }
         out.push('\n');
     }
 }

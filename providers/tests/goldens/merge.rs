@@ -21,7 +21,7 @@ pub(crate) fn merged(stream: &[u8]) -> Value {
             add(slot["message"].as_object_mut().unwrap(), delta);
         }
     }
-    Value::from(choices.iter().map(|choice| tidy(choice)).collect::<Vec<_>>())
+    Value::from(choices.iter().map(tidy).collect::<Vec<_>>())
 }
 
 fn add(message: &mut Map<String, Value>, delta: Map<String, Value>) {
@@ -30,7 +30,9 @@ fn add(message: &mut Map<String, Value>, delta: Map<String, Value>) {
             (_, Value::Null) => {}
             ("tool_calls", Value::Array(calls)) => {
                 let known = message.entry(name).or_insert(json!([]));
-                calls.into_iter().for_each(|call| add_call(known.as_array_mut().unwrap(), call));
+                for call in calls {
+                    add_call(known.as_array_mut().unwrap(), call);
+                }
             }
             ("role", value) => _ = message.insert(name, value),
             (_, Value::String(more)) => {

@@ -1,5 +1,7 @@
 //! A client's request on its way to every provider.
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use serde_json::Value;
 use sluice_providers::{ADAPTERS, Adapter, Call, Endpoint, Target, TranslateError};
@@ -59,7 +61,7 @@ fn sent(adapter: &dyn Adapter, call: &Call, target: &Target) -> String {
         Ok(request) => {
             let mut text = format!("{} {}\n", request.method, request.path);
             for (name, value) in &request.headers {
-                text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+                writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
             }
             let own: Value = serde_json::from_slice(&call.body).unwrap();
             let mut body: Value = serde_json::from_slice(&request.body).unwrap();

@@ -55,7 +55,7 @@ impl Flight {
         let attempt = Attempt::new(route, call, serving, why, Arc::clone(&gateway.counter));
         let input = self.counted.input;
         let cost = settle::cost(attempt.target(), &Usage { input, ..Usage::default() });
-        match self.start(gateway, attempt) {
+        match self.start(attempt) {
             Next::Try(attempt, request) => Some((Hedge { lease: Some(lease), input, cost }, attempt, request)),
             _ => None,
         }

@@ -55,12 +55,12 @@ impl Flight {
                 if self.continuable() {
                     attempt.keep_text();
                 }
-                self.start(gateway, attempt)
+                self.start(attempt)
             }
         }
     }
 
-    pub(super) fn start(&mut self, gateway: &Gateway, mut attempt: Attempt) -> Next {
+    pub(super) fn start(&mut self, mut attempt: Attempt) -> Next {
         if let Some(keep) = &self.keep {
             attempt.keep_answer(keep.room());
         }
@@ -74,7 +74,6 @@ impl Flight {
         };
         if let Some(target) = attempt.target() {
             self.recorder.attempt(target);
-            gateway.sinks.metrics().routes().attempt(&target.label);
         }
         self.recorder.inject(&mut request.headers);
         if let Some(deadline) = self.patience.deadline {

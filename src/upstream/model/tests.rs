@@ -112,7 +112,7 @@ fn a_full_target_is_passed_by_and_waited_for_if_all_are() {
     let first = go(&model, 0, now).unwrap();
     let second = go(&model, 0, now).unwrap();
     assert_eq!((first.0.index, second.0.index), (0, 1));
-    assert!(matches!(model.pick(&asked(), 0, now), Picked::Full(target, 256) if *target.label == *"a/x"));
+    assert!(matches!(model.pick(&asked(), 0, now), Picked::Full(target, 1000) if *target.label == *"a/x"));
     drop(first);
     assert_eq!(index(&model, 0, now), Some(0));
 }
