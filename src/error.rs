@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
 use sluice_providers::{BadRequest, Unsupported, UpstreamError};
 
 use crate::telemetry::Outcome;
+
+mod style;
+
+pub use style::Style;
 
 /// What a client should do next; becomes `retry-after`, `retry-after-ms` and `x-should-retry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +50,8 @@ pub struct Error {
     pub headers: HeaderMap,
     /// The connection is in doubt and must be closed after the answer.
     pub close: bool,
-}
-
-/// OpenAI's error body.
-#[derive(Serialize)]
-struct Shape<'a> {
-    error: Inner<'a>,
-}
-#[derive(Serialize)]
-struct Inner<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
+    /// Whose form the body has.
+    pub style: Style,
 }
 
 impl Error {
@@ -78,6 +70,7 @@ impl Error {
             body: None,
             headers: HeaderMap::new(),
             close: false,
+            style: Style::OpenAi,
         }
     }
 
@@ -142,35 +135,6 @@ impl Error {
         error.outcome = Outcome::UpstreamError;
         error
     }
-
-    /// The body in OpenAI's shape.
-    pub fn to_body(&self) -> Bytes {
-        if let Some(body) = &self.body {
-            return body.clone();
-        }
-        let inner = Inner {
-            message: &self.message,
-            r#type: &self.kind,
-            param: self.param.as_deref(),
-            code: self.code.as_deref(),
-        };
-        // Strings always serialise; an empty object is still legal JSON.
-        serde_json::to_vec(&Shape { error: inner }).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
-    }
-
-    /// The error as the last event of a stream whose status has been sent already.
-    pub fn to_event(&self) -> Bytes {
-        let body = self.to_body();
-        // A provider's body may be pretty-printed: every line of an event needs its own prefix.
-        let mut event = Vec::with_capacity(body.len() + 16);
-        for line in body.split(|byte| *byte == b'\n' || *byte == b'\r').filter(|line| !line.is_empty()) {
-            event.extend_from_slice(b"data: ");
-            event.extend_from_slice(line);
-            event.push(b'\n');
-        }
-        event.push(b'\n');
-        Bytes::from(event)
-    }
 }
 
 impl From<BadRequest> for Error {
@@ -209,27 +173,7 @@ impl From<UpstreamError> for Error {
             body: upstream.body,
             headers: HeaderMap::new(),
             close: false,
+            style: Style::OpenAi,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn body_is_openai_shaped_and_escaped() {
-        let error = Error::unknown_model("a\"b\n");
-        let value: serde_json::Value = serde_json::from_slice(&error.to_body()).unwrap();
-        assert_eq!(value["error"]["code"], "model_not_found");
-        assert_eq!(value["error"]["param"], "model");
-        assert!(value["error"]["message"].as_str().unwrap().contains("a\"b\n"));
-    }
-
-    #[test]
-    fn a_pretty_printed_provider_error_stays_one_event() {
-        let mut error = Error::internal("x");
-        error.body = Some(Bytes::from_static(b"{\n  \"error\": {}\r\n}\n"));
-        assert_eq!(error.to_event(), Bytes::from_static(b"data: {\ndata:   \"error\": {}\ndata: }\n\n"));
     }
 }

@@ -66,6 +66,8 @@ pub struct Usage {
     pub output: u64,
     /// Of these, reasoning the client does not see.
     pub reasoning: u64,
+    /// What is not tokens: pictures made, characters spoken, seconds heard, searches; by endpoint.
+    pub units: u64,
 }
 
 /// A whole answer in the client's format.

@@ -6,41 +6,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderMap, header};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+pub use crate::endpoint::Endpoint;
+use crate::form::FormScanner;
 use crate::scan;
-
-/// What a client can call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `/v1/chat/completions`
-    ChatCompletions,
-    /// `/v1/completions`
-    Completions,
-    /// `/v1/embeddings`
-    Embeddings,
-}
-
-impl Endpoint {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
-
-    /// The path at the gateway.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    /// The endpoint at a path.
-    pub fn from_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
-    }
-}
+use top::Top;
 
 /// Top-level fields whose raw JSON is of use later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +31,7 @@ pub enum Field {
     ToolChoice,
     /// `functions`
     Functions,
-    /// `response_format`
+    /// `response_format`, or what stands for it: `text.format`, `output_config.format`
     ResponseFormat,
     /// `stream_options`
     StreamOptions,
@@ -69,9 +43,11 @@ pub enum Field {
     Dimensions,
     /// `encoding_format`
     EncodingFormat,
+    /// `system`, `instructions`
+    System,
 }
 
-const FIELDS: usize = 12;
+const FIELDS: usize = 13;
 const MODEL: usize = FIELDS;
 
 /// What an answer is labelled with where the provider's own has no label. Set by the caller, who
@@ -122,7 +98,7 @@ pub struct Call {
     pub stream: bool,
     /// Whether the client asked for the usage chunk of a stream.
     pub include_usage: bool,
-    /// `max_completion_tokens`, or `max_tokens`.
+    /// `max_completion_tokens`, or `max_tokens`, or `max_output_tokens`.
     pub max_output: Option<u64>,
     /// Choices that are generated, at least 1: the larger of `n` and `best_of`, per prompt.
     pub n: u64,
@@ -130,13 +106,16 @@ pub struct Call {
     pub user: Option<String>,
     /// What answers without a label of their own are labelled with.
     pub stamp: Stamp,
+    /// Headers of the client's that a provider that speaks its API gets too.
+    pub passed: HeaderMap,
+    /// Where the model's name stands in `body`, with its quotes if it is JSON.
     pub(crate) model_span: Range<usize>,
     /// Of each [`Field`].
     spans: Box<[Option<Range<usize>>]>,
 }
 
 /// The fields of every endpoint that are of use, by name; those of [`Field`] come first, in its order.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 30] = [
     "messages",
     "prompt",
     "input",
@@ -149,11 +128,24 @@ const NAMES: [&str; 17] = [
     "max_completion_tokens",
     "dimensions",
     "encoding_format",
+    "system",
     "model",
     "stream",
     "n",
     "best_of",
     "user",
+    "instructions",
+    "max_output_tokens",
+    "text",
+    "output_config",
+    "output_format",
+    "metadata",
+    "background",
+    "previous_response_id",
+    "conversation",
+    "query",
+    "documents",
+    "stream_format",
 ];
 
 /// Where the fields of a body stand, in the order of [`NAMES`].
@@ -225,11 +217,6 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-#[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
-}
-
 impl Call {
     /// Finds what is needed in a body. Costs one quick look at its bytes; unknown fields are not
     /// looked into, nor are those that are only handed on, such as `messages`: whoever needs one
@@ -239,36 +226,60 @@ impl Call {
             return Err(not_json("the request body must be a JSON object"));
         }
         let spans = find(&body)?;
-        let raw = |name: &str| {
-            let at = NAMES.iter().position(|known| *known == name)?;
-            std::str::from_utf8(body.get(spans.get(at)?.clone()?)?).ok().filter(|raw| *raw != "null")
-        };
-        let model_raw = raw("model").ok_or_else(|| BadRequest::field("model", "you must provide a model parameter"))?;
+        let top = Top::new(&body, &spans);
+        let model_raw =
+            top.raw("model").ok_or_else(|| BadRequest::field("model", "you must provide a model parameter"))?;
         let model: Cow<'_, str> = typed(model_raw, "model", "a string")?;
         if model.is_empty() {
             return Err(BadRequest::field("model", "you must provide a model parameter"));
         }
-        require(endpoint, &body, &spans)?;
-        let flag = |name| raw(name).map(|raw| typed::<bool>(raw, name, "true or false")).transpose();
-        let count = |name| raw(name).map(|raw| typed::<u64>(raw, name, "a number of 0 or more")).transpose();
-        let stream = flag("stream")?.unwrap_or(false) && endpoint != Endpoint::Embeddings;
-        let options = raw("stream_options").map(|raw| typed::<StreamOptions>(raw, "stream_options", "an object"));
-        let max_output = count("max_completion_tokens")?.or(count("max_tokens")?);
-        let n = count("n")?.unwrap_or(1).max(count("best_of")?.unwrap_or(1));
-        let user = raw("user").map(|raw| typed::<String>(raw, "user", "a string")).transpose()?;
-        let include_usage = options.transpose()?.and_then(|options| options.include_usage).unwrap_or(false);
+        require::fields(endpoint, &top)?;
+        let (format, told) = (top.format(endpoint), top.raw("system").or(top.raw("instructions")));
+        let mut fields: Box<[_]> = spans.iter().take(FIELDS).cloned().collect();
+        for (field, raw) in [(Field::ResponseFormat, format), (Field::System, told)] {
+            if let Some(slot) = fields.get_mut(field as usize) {
+                *slot = raw.map(|raw| span_in(&body, raw));
+            }
+        }
         Ok(Self {
             endpoint,
-            model: model.into_owned(),
-            stream,
-            include_usage,
-            max_output,
-            n: n.max(1),
-            user,
+            stream: top.streams(endpoint)?,
+            include_usage: top.include_usage()?,
+            max_output: top.max_output()?,
+            n: top.choices()?,
+            user: top.user(endpoint)?,
             stamp: Stamp::default(),
+            passed: HeaderMap::new(),
             model_span: spans.get(MODEL).cloned().flatten().unwrap_or_default(),
-            spans: spans.into_iter().take(FIELDS).collect(),
+            model: model.into_owned(),
+            spans: fields,
             body,
+        })
+    }
+
+    /// A call whose body is a form, or the beginning of one with the model in it.
+    pub fn form(endpoint: Endpoint, body: Bytes, headers: &HeaderMap) -> Result<Self, BadRequest> {
+        let mut scanner = FormScanner::new(headers)?;
+        scanner.look(&body)?;
+        let fields = scanner.fields();
+        let Some((model, model_span)) = fields.model.filter(|(model, _)| !model.is_empty()) else {
+            return Err(BadRequest::field("model", "you must provide a model parameter"));
+        };
+        let mut passed = HeaderMap::new();
+        passed.extend(headers.get(header::CONTENT_TYPE).map(|kind| (header::CONTENT_TYPE, kind.clone())));
+        Ok(Self {
+            endpoint,
+            body,
+            model,
+            stream: fields.stream,
+            include_usage: false,
+            max_output: None,
+            n: 1,
+            user: None,
+            stamp: Stamp::default(),
+            passed,
+            model_span,
+            spans: Box::default(),
         })
     }
 
@@ -311,26 +322,14 @@ pub(crate) fn optional<'a, T: Deserialize<'a>>(
     raw.map(RawValue::get).filter(|raw| *raw != "null").map(|raw| typed(raw, name, what)).transpose()
 }
 
-/// The field that makes the request, with the JSON types it may have.
-fn require(endpoint: Endpoint, body: &[u8], spans: &Spans) -> Result<(), BadRequest> {
-    let (name, field, first, what) = match endpoint {
-        Endpoint::ChatCompletions => ("messages", Field::Messages, "[", "an array of messages"),
-        Endpoint::Completions => ("prompt", Field::Prompt, "[\"", "a string or an array"),
-        Endpoint::Embeddings => ("input", Field::Input, "[\"", "a string or an array"),
-    };
-    let raw = spans.get(field as usize).cloned().flatten().and_then(|span| body.get(span));
-    let Some(raw) = raw.filter(|raw| *raw != b"null") else {
-        return Err(BadRequest::field(name, format!("missing required parameter: `{name}`")));
-    };
-    if !raw.first().is_some_and(|byte| first.as_bytes().contains(byte)) {
-        return Err(BadRequest::field(name, format!("`{name}` must be {what}")));
-    }
-    let empty = raw.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"]"));
-    if empty {
-        return Err(BadRequest::field(name, format!("`{name}` must not be empty")));
-    }
-    Ok(())
+/// Where `part`, a slice of `body`, stands in it.
+fn span_in(body: &[u8], part: &str) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+    start..start + part.len()
 }
+
+mod require;
+mod top;
 
 #[cfg(test)]
 mod tests {

@@ -179,9 +179,20 @@ impl Declaration {
         listed.map_or(Support::No, |(_, support)| *support)
     }
 
-    /// Whether an endpoint can be called.
+    /// Whether an endpoint can be called. Where chat completions can, so can every other API for
+    /// conversations.
     pub fn endpoint(&self, endpoint: Endpoint) -> Support {
-        let listed = self.endpoints.iter().find(|(listed, _)| *listed == endpoint);
-        listed.map_or(Support::No, |(_, support)| *support)
+        let listed = |wanted| self.endpoints.iter().find(|(listed, _)| *listed == wanted).map(|(_, support)| *support);
+        if let Some(support) = listed(endpoint) {
+            return support;
+        }
+        let holds_conversations = listed(Endpoint::ChatCompletions).is_some_and(|support| support != Support::No);
+        match Dialect::of(endpoint) {
+            Some(_) if !holds_conversations => Support::No,
+            Some(_) if endpoint == Endpoint::CountTokens => Support::By("the gateway's own count"),
+            Some(dialect) if self.speaks.contains(&dialect) => Support::AsIs,
+            Some(_) => Support::By("translation"),
+            None => Support::No,
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod bind;
 mod body;
+mod form;
 mod queued;
 mod reply;
 mod route;

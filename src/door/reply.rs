@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::queued::Queued;
 use crate::drive::{Answer, Payload, Relay};
-use crate::error::{Error, Retry};
+use crate::error::{Error, Retry, Style};
 use crate::pipeline::Waiting;
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -18,6 +18,9 @@ const LIMIT: HeaderName = HeaderName::from_static("x-sluice-limit");
 /// SDKs do not sleep longer than this, and would retry too early.
 const WORTH_WAITING: Duration = Duration::from_mins(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The same in Anthropic's API.
+const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// An answer to a client.
 pub struct Reply {
@@ -96,7 +99,7 @@ impl Reply {
 
     /// The answer for an error, with everything that tells the client when to come back.
     pub fn error(error: &Error, request_id: &str) -> Self {
-        let mut reply = Self::json(error.status, error.to_body(), request_id);
+        let mut reply = Self::json(error.status, error.to_body(request_id), request_id);
         let headers = &mut reply.headers;
         headers.extend(error.headers.clone());
         match error.retry {
@@ -114,6 +117,9 @@ impl Reply {
         }
         if error.status == StatusCode::UNAUTHORIZED {
             put(headers, header::WWW_AUTHENTICATE, "Bearer");
+        }
+        if error.style == Style::Anthropic {
+            put(headers, ANTHROPIC_ID, request_id);
         }
         reply.close = error.close;
         reply.code = error.code.as_deref().map(str::to_owned);

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_providers::Endpoint;
 
+use super::form;
 use super::queued::{Coming, Queued};
 use super::reply::Reply;
 use super::route::{Route, catalog};
@@ -14,7 +16,8 @@ use crate::budget::Held;
 use crate::config::{Config, Limits};
 use crate::drive::{self, Answer, Payload};
 use crate::error::Error;
-use crate::pipeline::{Flight, Gateway, Opening, Recorder, Replay, RequestHead, Waiting, identify};
+use crate::pipeline::{Flight, Gateway, Opening, Recorder, RequestHead, Waiting, identify};
+use crate::upstream::Pieces;
 
 /// The head of a request.
 pub struct Head {
@@ -30,6 +33,24 @@ pub struct Head {
 pub trait Reader: Send {
     /// Reads to the end, under `limits` and the budget behind `held`. Dropping the future stops reading.
     fn read(self, limits: &Limits, held: &mut Held) -> impl Future<Output = Result<Bytes, Error>> + Send;
+
+    /// The body piece by piece, under the cap of `limits` and with a deadline for each piece; and its length, if the
+    /// client declared it. A door that cannot answer before the body has ended reads it whole.
+    fn pieces(
+        self,
+        limits: &Limits,
+        held: &mut Held,
+    ) -> impl Future<Output = Result<(Pieces, Option<usize>), Error>> + Send
+    where
+        Self: Sized,
+    {
+        async {
+            let whole = self.read(limits, held).await?;
+            let length = whole.len();
+            let pieces: Pieces = Box::pin(stream::once(async { Ok(whole) }));
+            Ok((pieces, Some(length)))
+        }
+    }
 }
 
 /// A request whose head has been judged.
@@ -94,10 +115,12 @@ pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader + 'static) ->
     let request_id = Arc::clone(visit.recorder.request_id());
     let gateway = Arc::clone(gateway);
     let coming: Coming = Box::pin(async move {
-        match visit.open(&gateway, body).await? {
-            Opening::Flight(flight) => drive::run(&gateway, *flight).await,
-            Opening::Replay(replay) => Ok(replayed(replay)),
-        }
+        let endpoint = visit.endpoint;
+        let answer = match visit.open(&gateway, body).await? {
+            Opened::Flight(flight) => drive::run(&gateway, *flight).await,
+            Opened::Answer(answer) => Ok(answer),
+        };
+        answer.map_err(|error| error.for_client_of(endpoint))
     });
     Begun::Called(Call { coming: Some(coming), waiting, comments, request_id })
 }
@@ -108,15 +131,23 @@ pub async fn admit(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Res
     let visit = Visit::start(gateway, head)?;
     let request_id = Arc::clone(visit.recorder.request_id());
     match visit.open(gateway, body).await {
-        Ok(Opening::Flight(flight)) => Ok((*flight, request_id)),
-        Ok(Opening::Replay(replay)) => Err(Reply::of(Ok(replayed(replay)), &request_id)),
+        Ok(Opened::Flight(flight)) => Ok((*flight, request_id)),
+        Ok(Opened::Answer(answer)) => Err(Reply::of(Ok(answer), &request_id)),
         Err(error) => Err(Reply::error(&error, &request_id)),
     }
 }
 
-/// A stored answer in the place of a provider's.
-fn replayed(replay: Replay) -> Answer {
-    Answer { status: StatusCode::OK, headers: replay.headers, payload: Payload::Whole(replay.body) }
+/// What a call that was let in comes to.
+enum Opened {
+    /// A provider is asked.
+    Flight(Box<Flight>),
+    /// None needs to be: the answer is stored, or the gateway's own.
+    Answer(Answer),
+}
+
+/// An answer that no provider gave.
+fn whole(headers: HeaderMap, body: Bytes) -> Answer {
+    Answer { status: StatusCode::OK, headers, payload: Payload::Whole(body) }
 }
 
 /// A call whose body has not been read.
@@ -151,22 +182,37 @@ impl Visit {
         Ok(Self { endpoint, headers: head.headers, config, waiting: Arc::new(Waiting::default()), recorder })
     }
 
-    async fn open(self, gateway: &Arc<Gateway>, body: impl Reader) -> Result<Opening, Error> {
+    /// Errors are in the form that the client understands.
+    async fn open(self, gateway: &Arc<Gateway>, body: impl Reader) -> Result<Opened, Error> {
+        let endpoint = self.endpoint;
+        self.opened(gateway, body).await.map_err(|error| error.for_client_of(endpoint))
+    }
+
+    async fn opened(self, gateway: &Arc<Gateway>, body: impl Reader) -> Result<Opened, Error> {
         let Self { endpoint, headers, config, waiting, mut recorder } = self;
         let key = match identify::key(&headers, &config) {
             Ok(key) => Arc::clone(key),
             Err(error) => return Err(recorder.refuse(error)),
         };
         let mut held = gateway.budget.hold();
-        let body = match body.read(&config.limits, &mut held).await {
-            Ok(body) => body,
+        let read = if endpoint.is_form() {
+            form::begin(body, &headers, &config.limits, &mut held).await
+        } else {
+            body.read(&config.limits, &mut held).await.map(|body| (body, None))
+        };
+        let (body, tail) = match read {
+            Ok(read) => read,
             Err(error) => return Err(recorder.refuse(error)),
         };
-        let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting };
-        let opening = gateway.open(config, head, body, held, recorder).await?;
-        if matches!(opening, Opening::Flight(_)) {
-            waiting.let_in();
-        }
-        Ok(opening)
+        let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting, tail };
+        let mut flight = match gateway.open(config, head, body, held, recorder).await? {
+            Opening::Flight(flight) => flight,
+            Opening::Replay(replay) => return Ok(Opened::Answer(whole(replay.headers, replay.body))),
+        };
+        waiting.let_in();
+        Ok(match flight.answer_here() {
+            Some((headers, body)) => Opened::Answer(whole(headers, body)),
+            None => Opened::Flight(flight),
+        })
     }
 }

@@ -17,7 +17,7 @@ use super::hold::hold;
 use crate::config::{Faults, Timeouts};
 use crate::error::Error;
 use crate::pipeline::{Attempt, Flight, Gateway};
-use crate::upstream::Incoming;
+use crate::upstream::{Incoming, Tail};
 
 /// More of an error body than this is not read.
 pub(super) const ERROR_BODY: usize = 256 * 1024;
@@ -89,9 +89,15 @@ async fn land(
     let deadlines = Deadlines::begin(&timeouts, terms.deadline);
     faults::before(gateway, terms).await?;
     attempt.departed();
-    let sent = gateway.upstreams.send(&provider, timeouts.connect, request);
+    let tail = attempt.take_tail();
+    let fault = tail.as_ref().map(Tail::fault);
+    let sent = gateway.upstreams.send(&provider, timeouts.connect, request, tail);
     let response = match timeout_at(deadlines.head(terms.streams), sent).await {
         Ok(Ok(response)) => response,
+        // The rest of the client's body did not come.
+        Ok(Err(_)) if let Some(error) = fault.and_then(|fault| fault.take()) => {
+            return Err(Failed::nobody(error, false));
+        }
         Ok(Err(error)) => return Err(Failed::target(error)),
         Err(_) => return Err(Failed::target(deadlines.no_head(terms.streams))),
     };
@@ -100,7 +106,7 @@ async fn land(
     if !head.status.is_success() {
         return Err(refused(attempt, &head, body).await);
     }
-    if terms.streams && is_event_stream(&head.headers) {
+    if (terms.streams || attempt.is_form()) && is_event_stream(&head.headers) {
         attempt.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
         let first = hold(attempt, &mut body, &deadlines).await?;
         return Ok(Landed::Stream(Box::new(Stream { head, first, body, deadlines })));

@@ -53,7 +53,7 @@ pub(super) fn copy(gateway: &Arc<Gateway>, flight: &Flight) {
 
 async fn send(gateway: &Gateway, mirror: &Mirror, request: sluice_providers::UpstreamRequest) -> bool {
     let target = &mirror.target;
-    let Ok(response) = gateway.upstreams.send(&target.provider, target.timeouts.connect, request).await else {
+    let Ok(response) = gateway.upstreams.send(&target.provider, target.timeouts.connect, request, None).await else {
         return false;
     };
     let ok = response.status().is_success();

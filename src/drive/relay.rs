@@ -112,7 +112,7 @@ impl Relay {
             return None;
         }
         flow.flight.close(&Close::Failed(&error));
-        Some(error.to_event())
+        Some(error.event_for(flow.flight.endpoint()))
     }
 
     fn resumed(&mut self, mut flight: Flight, result: Result<Stream, Error>) -> Bytes {
@@ -125,7 +125,7 @@ impl Relay {
             }
             Err(error) => {
                 flight.close(&Close::Failed(&error));
-                error.to_event()
+                error.event_for(flight.endpoint())
             }
         }
     }

@@ -173,7 +173,7 @@ impl Steered {
                 Some(error) => Failed::status(error, gathered.status.as_u16()),
                 None => Failed::target(Error::upstream("upstream_error", "the provider refused the request")),
             };
-            return Ok(Some(self.refused(gathered.attempt, failed).to_body()));
+            return Ok(Some(self.refused(gathered.attempt, failed).to_body("")));
         }
         match gathered.attempt.reply(&head, body) {
             Ok(body) => {
@@ -194,7 +194,7 @@ impl Steered {
         let code = failed.code();
         self.flight.attempt_failed(&attempt, &code);
         attempt.blame(failed.blame, &code);
-        give_up(&mut self.flight, Some(failed))
+        give_up(&mut self.flight, Some(failed)).for_client_of(self.flight.endpoint())
     }
 
     fn complete(&mut self) {
@@ -205,7 +205,7 @@ impl Steered {
     fn fail(&mut self, error: Error) -> Error {
         self.flight.close(&Close::Failed(&error));
         self.state = State::Over;
-        error
+        error.for_client_of(self.flight.endpoint())
     }
 
     /// Who is charged what so far.

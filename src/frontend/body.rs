@@ -1,6 +1,7 @@
 //! Reads a request body off hyper, under a cap, a deadline and the shared byte budget.
 
 use bytes::Bytes;
+use futures_util::stream;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
@@ -9,6 +10,7 @@ use crate::budget::Held;
 use crate::config::Limits;
 use crate::door::{Collector, Reader, broke_off, slow};
 use crate::error::Error;
+use crate::upstream::Pieces;
 
 /// A body that hyper reads.
 pub(super) struct FromHyper(pub(super) Incoming);
@@ -23,6 +25,29 @@ impl Reader for FromHyper {
             Ok(result) => result,
             Err(_) => Err(slow(limits.body_timeout)),
         }
+    }
+
+    async fn pieces(self, limits: &Limits, _held: &mut Held) -> Result<(Pieces, Option<usize>), Error> {
+        let (cap, patience) = (limits.max_body, limits.body_timeout);
+        let hint = self.0.size_hint();
+        let declared = hint.exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        if declared.is_some_and(|declared| declared > cap) {
+            return Err(Error::too_large(cap));
+        }
+        let begun = (self.0, 0_usize);
+        let pieces = stream::try_unfold(begun, move |(mut body, total)| async move {
+            loop {
+                let Ok(frame) = timeout(patience, body.frame()).await else { return Err(slow(patience)) };
+                let Some(frame) = frame else { return Ok(None) };
+                let Ok(data) = frame.map_err(|_| broke_off())?.into_data() else { continue };
+                let total = total.saturating_add(data.len());
+                if total > cap {
+                    return Err(Error::too_large(cap));
+                }
+                return Ok(Some((data, (body, total))));
+            }
+        });
+        Ok((Box::pin(pieces), declared))
     }
 }
 

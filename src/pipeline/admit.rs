@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_policies::{Demand, Limit};
+use sluice_providers::Endpoint;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::count::Counted;
@@ -40,6 +41,8 @@ pub(super) struct Terms<'a> {
     pub(super) waiting: &'a Waiting,
     /// Whether the client can be told that it waits.
     pub(super) streams: bool,
+    /// What the client called.
+    pub(super) endpoint: Endpoint,
 }
 
 pub(super) async fn run(
@@ -68,7 +71,7 @@ pub(super) async fn run(
             Ok(Entry::Denied(refusal)) => {
                 lease.forget();
                 let queued = wait.map(|wait| wait.end(WaitEnd::Refused));
-                return Err(refuse::denied(&refusal, &ask, queued));
+                return Err(refuse::denied(&refusal, &ask, queued, terms.endpoint));
             }
             Err(error) => return Err(refuse::store_down(&error.to_string())),
         }

@@ -12,7 +12,7 @@ use sluice_providers::{
 use super::settle::Output;
 use crate::config::{ModelRoute, TargetRoute};
 use crate::tokens::Counter;
-use crate::upstream::{Serving, Why};
+use crate::upstream::{Serving, Tail, Why};
 
 /// One attempt. Dropping it tells its target's health nothing.
 pub struct Attempt {
@@ -32,6 +32,8 @@ pub struct Attempt {
     bytes: u64,
     /// The text so far, where the stream may have to be continued.
     said: Option<String>,
+    /// The rest of the client's body.
+    tail: Option<Tail>,
     /// The answer as the client gets it, where it is to be kept.
     copy: Option<Copied>,
 }
@@ -65,6 +67,7 @@ impl Attempt {
             first_token: None,
             bytes: 0,
             said: None,
+            tail: None,
             copy: None,
             route,
         }
@@ -73,6 +76,21 @@ impl Attempt {
     /// Where it goes; `None` only if the config has no such target.
     pub fn target(&self) -> Option<&TargetRoute> {
         self.route.targets.get(self.index)
+    }
+
+    /// Gives it the rest of the client's body, which can be sent once.
+    pub(super) fn give_tail(&mut self, tail: Option<Tail>) {
+        self.tail = tail;
+    }
+
+    /// The rest of the client's body.
+    pub fn take_tail(&mut self) -> Option<Tail> {
+        self.tail.take()
+    }
+
+    /// Whether the client sent a form: what it asks for may stand behind the file.
+    pub fn is_form(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.endpoint.is_form())
     }
 
     /// `provider/model`.

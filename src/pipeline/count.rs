@@ -1,9 +1,10 @@
 //! Phase `count`: the prompt in tokens, and the bound of what the answer may cost.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sluice_policies::Demand;
-use sluice_providers::{Call, Endpoint, Usage, catalog::Model};
+use sluice_providers::{Call, Endpoint, Field, Usage, catalog::Model};
 
 use super::identify::Identity;
 use super::open::Gateway;
@@ -24,12 +25,22 @@ pub(super) struct Counted {
     pub(super) cost_micros: u64,
     /// Of that, the prompt's.
     pub(super) input_cost_micros: u64,
+    /// What is not tokens: pictures to make, characters to speak.
+    units: u64,
+    /// The client asked for nothing but the count, and this is it: no token is spent.
+    pub(super) asked: Option<u64>,
 }
 
 impl Counted {
     /// The reservation.
     pub(super) fn demand(&self) -> Demand {
         Demand { input: self.input, output: self.output_bound, cost_micros: self.cost_micros }
+    }
+
+    /// Usage with the units that the provider did not report.
+    pub(super) fn with_units(&self, usage: Usage) -> Usage {
+        let units = if usage.units == 0 { self.units } else { usage.units };
+        Usage { units, ..usage }
     }
 }
 
@@ -55,11 +66,24 @@ pub(super) async fn run(
 pub(super) fn of(call: &Call, plan: &Plan, who: &Identity, counted: Input) -> Result<Counted, Error> {
     let Input { input, prompts, method } = counted;
     let model = &plan.targets().first().ok_or_else(|| Error::unknown_model(&call.model))?.model;
+    if call.endpoint == Endpoint::CountTokens {
+        let none = Counted {
+            input: 0,
+            output_bound: 0,
+            method,
+            cost_micros: 0,
+            input_cost_micros: 0,
+            units: 0,
+            asked: Some(input),
+        };
+        return Ok(none);
+    }
     fits(plan, input, method)?;
+    let units = units(call);
     let output_bound = output_bound(call, model, who.key.default_output).saturating_mul(prompts);
-    let cost_micros = dearest(plan, &Usage { input, output: output_bound, ..Usage::default() });
-    let input_cost_micros = dearest(plan, &Usage { input, ..Usage::default() });
-    Ok(Counted { input, output_bound, method, cost_micros, input_cost_micros })
+    let cost_micros = dearest(plan, &Usage { input, output: output_bound, units, ..Usage::default() });
+    let input_cost_micros = dearest(plan, &Usage { input, units, ..Usage::default() });
+    Ok(Counted { input, output_bound, method, cost_micros, input_cost_micros, units, asked: None })
 }
 
 /// The price at the dearest target, micro-dollars.
@@ -70,11 +94,25 @@ fn dearest(plan: &Plan, usage: &Usage) -> u64 {
 
 /// The smaller of what the client asked for (or the policy's default) and what the model can do.
 fn output_bound(call: &Call, model: &Model, default_output: u64) -> u64 {
-    if call.endpoint == Endpoint::Embeddings {
+    if !call.endpoint.generates() {
         return 0;
     }
     let each = call.max_output.unwrap_or(default_output).min(model.max_output);
     each.saturating_mul(call.n)
+}
+
+/// What of a request is billed by number: pictures, characters spoken, searches. Seconds of sound are known when they
+/// have been heard.
+fn units(call: &Call) -> u64 {
+    match call.endpoint {
+        Endpoint::Images => call.n,
+        Endpoint::Speech => {
+            let text = call.raw(Field::Input).and_then(|raw| serde_json::from_str::<Cow<'_, str>>(raw).ok());
+            text.map_or(0, |text| text.chars().count() as u64)
+        }
+        Endpoint::Rerank => 1,
+        _ => 0,
+    }
 }
 
 /// Refuses what no target can read, before anything is reserved. Only for exact counts of known

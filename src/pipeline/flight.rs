@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use sluice_providers::{Call, TranslateError, UpstreamError, Usage};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sluice_providers::{Call, Endpoint, Support, TranslateError, UpstreamError, Usage};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -24,9 +24,10 @@ use super::route::Plan;
 use super::settle;
 use super::waiting::{Patience, Waiting};
 use crate::budget::Held;
-use crate::config::{Config, Routing};
+use crate::config::{Config, Routing, TargetRoute};
 use crate::error::Error;
 use crate::state::Store;
+use crate::upstream::Tail;
 
 mod hedge;
 mod next;
@@ -35,6 +36,8 @@ mod resume;
 pub use hedge::Hedge;
 pub use next::Next;
 
+/// What Anthropic's clients call the id of a request.
+const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 /// A provider that asks for more is asked again after this.
 const LONGEST_HOLD: Duration = Duration::from_mins(10);
 
@@ -48,6 +51,7 @@ pub(super) struct Opened {
     pub(super) config: Arc<Config>,
     pub(super) patience: Patience,
     pub(super) waiting: Waiting,
+    pub(super) tail: Option<Tail>,
 }
 
 /// How a flight ended.
@@ -61,11 +65,36 @@ pub enum Close<'a> {
     Failed(&'a Error),
 }
 
+/// The rest of the client's body.
+enum Rest {
+    /// All has come.
+    None,
+    /// It can be sent.
+    Here(Tail),
+    /// It has been sent: no other target can get it.
+    Gone,
+}
+
+impl Rest {
+    /// The rest for one attempt, if there is one; `Err` if it has been sent before.
+    fn take(&mut self) -> Result<Option<Tail>, ()> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::None => {
+                *self = Self::None;
+                Ok(None)
+            }
+            Self::Here(tail) => Ok(Some(tail)),
+            Self::Gone => Err(()),
+        }
+    }
+}
+
 /// One admitted request until it is settled and recorded.
 pub struct Flight {
     /// Let go once a stream has spoken, unless it may have to be continued.
     call: Option<Arc<Call>>,
     streams: bool,
+    endpoint: Endpoint,
     who: Identity,
     plan: Plan,
     counted: Counted,
@@ -89,6 +118,7 @@ pub struct Flight {
     /// The text of broken streams, where they are continued.
     said: String,
     held: Option<Held>,
+    tail: Rest,
     /// The answer is to be kept.
     keep: Option<Keep>,
     store: Arc<dyn Store>,
@@ -105,6 +135,7 @@ impl Flight {
     ) -> Self {
         Self {
             streams: opened.call.stream,
+            endpoint: opened.call.endpoint,
             call: Some(opened.call),
             who: opened.who,
             plan: opened.plan,
@@ -122,10 +153,30 @@ impl Flight {
             dialled: None,
             said: String::new(),
             held: Some(held),
+            tail: opened.tail.map_or(Rest::None, Rest::Here),
             keep,
             store: Arc::clone(&gateway.store),
             tasks: gateway.tasks.clone(),
         }
+    }
+
+    /// What the client called.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The answer that needs no provider, if this is one: how many tokens a prompt has. Closes the flight.
+    pub fn answer_here(&mut self) -> Option<(HeaderMap, Bytes)> {
+        let input = self.counted.asked?;
+        let native =
+            |target: &TargetRoute| target.provider.adapter.declares().endpoint(Endpoint::CountTokens) == Support::AsIs;
+        if self.plan.targets().iter().all(native) {
+            return None;
+        }
+        let mut headers = self.answer_headers();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.close(&Close::Complete);
+        Some((headers, Bytes::from(format!("{{\"input_tokens\":{input}}}"))))
     }
 
     /// Whether the client asked for a stream.
@@ -243,8 +294,13 @@ impl Flight {
     /// The headers that go with an answer from the current target.
     pub fn answer_headers(&self) -> HeaderMap {
         let seen = self.admitted.as_ref().map(|admitted| admitted.seen.as_slice()).unwrap_or_default();
-        let mut headers = headers::rate_limits(seen);
+        let mut headers = headers::rate_limits(seen, self.endpoint);
         self.recorder.answer_headers(&mut headers);
+        if self.endpoint.is_anthropic()
+            && let Ok(id) = HeaderValue::from_str(self.recorder.request_id())
+        {
+            headers.insert(ANTHROPIC_ID, id);
+        }
         headers
     }
 
@@ -298,6 +354,7 @@ impl Flight {
             }
             (None, None) => return (self.spent, self.spent_cost),
         };
+        let usage = self.counted.with_units(usage);
         (settle::sum(&self.spent, &usage), self.spent_cost + settle::cost(target, &usage))
     }
 }

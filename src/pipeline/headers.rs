@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sluice_policies::{Mode, Unit};
+use sluice_providers::Endpoint;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::state::Seen;
 
@@ -26,23 +29,69 @@ const TOKENS: Names = Names {
     reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
 };
 
-/// The most constrained request limit and the most constrained token limit.
-pub(super) fn rate_limits(seen: &[Seen]) -> HeaderMap {
+const ANTHROPIC_REQUESTS: Names = Names {
+    limit: HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+    reset: HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+};
+const ANTHROPIC_TOKENS: Names = Names {
+    limit: HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+    reset: HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+};
+const ANTHROPIC_INPUT: Names = Names {
+    limit: HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
+    reset: HeaderName::from_static("anthropic-ratelimit-input-tokens-reset"),
+};
+const ANTHROPIC_OUTPUT: Names = Names {
+    limit: HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
+    remaining: HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
+    reset: HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
+};
+
+/// The most constrained request limit and the most constrained token limits, in the words of the
+/// API that the client speaks.
+pub(super) fn rate_limits(seen: &[Seen], endpoint: Endpoint) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    tightest(seen, &REQUESTS, |unit| unit == Unit::Requests, &mut headers);
+    let requests = |unit| unit == Unit::Requests;
     let tokens = |unit| matches!(unit, Unit::TotalTokens | Unit::InputTokens | Unit::OutputTokens);
-    tightest(seen, &TOKENS, tokens, &mut headers);
+    if endpoint.is_anthropic() {
+        tightest(seen, &ANTHROPIC_REQUESTS, requests, moment, &mut headers);
+        tightest(seen, &ANTHROPIC_TOKENS, tokens, moment, &mut headers);
+        tightest(seen, &ANTHROPIC_INPUT, |unit| unit == Unit::InputTokens, moment, &mut headers);
+        tightest(seen, &ANTHROPIC_OUTPUT, |unit| unit == Unit::OutputTokens, moment, &mut headers);
+    } else {
+        tightest(seen, &REQUESTS, requests, go_duration, &mut headers);
+        tightest(seen, &TOKENS, tokens, go_duration, &mut headers);
+    }
     headers
 }
 
-fn tightest(seen: &[Seen], names: &Names, of: impl Fn(Unit) -> bool, headers: &mut HeaderMap) {
+fn tightest(
+    seen: &[Seen],
+    names: &Names,
+    of: impl Fn(Unit) -> bool,
+    when: impl Fn(Duration) -> String,
+    headers: &mut HeaderMap,
+) {
     let refuses = seen.iter().filter(|seen| seen.limit.mode == Mode::Enforce && of(seen.limit.unit));
     let Some(seen) = refuses.min_by_key(|seen| seen.view.remaining) else { return };
     headers.insert(names.limit.clone(), HeaderValue::from(seen.view.amount));
     headers.insert(names.remaining.clone(), HeaderValue::from(seen.view.remaining.max(0)));
-    if let Ok(value) = HeaderValue::from_str(&go_duration(seen.view.reset)) {
+    if let Ok(value) = HeaderValue::from_str(&when(seen.view.reset)) {
         headers.insert(names.reset.clone(), value);
     }
+}
+
+/// The moment so long from now as Anthropic writes it (RFC 3339, section 5.6), whole seconds.
+fn moment(from_now: Duration) -> String {
+    rfc3339(OffsetDateTime::now_utc() + from_now)
+}
+
+fn rfc3339(at: OffsetDateTime) -> String {
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    whole.format(&Rfc3339).unwrap_or_default()
 }
 
 /// Durations as OpenAI writes them: `6m0s`, `1.5s`, `12ms`.
@@ -73,6 +122,12 @@ fn put(text: &mut String, args: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_read_like_anthropics() {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(1_700_000_000_123_000_000).unwrap();
+        assert_eq!(rfc3339(at), "2023-11-14T22:13:20Z");
+    }
 
     #[test]
     fn durations_read_like_openais() {

@@ -26,7 +26,7 @@ use crate::config::{Config, Live};
 use crate::error::Error;
 use crate::state::Store;
 use crate::tokens::Counter;
-use crate::upstream::{Targets, Upstreams};
+use crate::upstream::{Tail, Targets, Upstreams};
 
 /// What all requests of the process share.
 pub struct Gateway {
@@ -62,6 +62,8 @@ pub struct RequestHead<'a> {
     pub key: Arc<Key>,
     /// Told when the request waits in the queue.
     pub waiting: &'a Waiting,
+    /// What of the body has not come yet.
+    pub tail: Option<Tail>,
 }
 
 /// What opening a request leads to.
@@ -105,7 +107,8 @@ impl Gateway {
         recorder: &mut Recorder,
     ) -> Result<Phases, Error> {
         let heavy = body.len() > config.limits.count_off_thread_above;
-        let call = parse::run(&self.offload, head.endpoint, body, heavy, recorder.request_id()).await?;
+        let asked = parse::Asked { endpoint: head.endpoint, headers: head.headers, id: recorder.request_id() };
+        let call = parse::run(&self.offload, &asked, body, heavy).await?;
         let who = identify::run(head.key, head.headers, &call, &config)?;
         recorder.identified(&who, &call);
         let patience = waiting::patience(head.headers, &who.class, recorder.started())?;
@@ -116,7 +119,8 @@ impl Gateway {
             Looked::Hit(replay) => return Ok(Phases::Replay(replay)),
             Looked::Miss(keep) => keep,
         };
-        let terms = Terms { config: &config, patience: &patience, waiting: &waiting, streams: call.stream };
+        let (streams, endpoint) = (call.stream, call.endpoint);
+        let terms = Terms { config: &config, patience: &patience, waiting: &waiting, streams, endpoint };
         let other = route::Cause::of(&plan);
         let (plan, counted, admitted) = match self.admitted(&terms, &call, plan, &who, recorder).await {
             Ok(all) => all,
@@ -126,7 +130,8 @@ impl Gateway {
                 self.admitted(&terms, &call, plan, &who, recorder).await?
             }
         };
-        let opened = Opened { call, who, plan, counted, admitted, config: Arc::clone(&config), patience, waiting };
+        let (config, tail) = (Arc::clone(&config), head.tail);
+        let opened = Opened { call, who, plan, counted, admitted, config, patience, waiting, tail };
         Ok(Phases::Opened(Box::new(opened), keep))
     }
 

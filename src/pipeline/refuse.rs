@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sluice_policies::{Kind, Limit, Unit};
+use sluice_providers::Endpoint;
 
 use super::headers;
 use super::record::{QUEUED, millis};
@@ -14,7 +15,7 @@ use crate::state::{Ask, Cause, Refusal};
 use crate::telemetry::Outcome;
 
 /// 429, or 503 when the shared store is needed and gone.
-pub(super) fn denied(refusal: &Refusal, ask: &Ask, queued: Option<Duration>) -> Error {
+pub(super) fn denied(refusal: &Refusal, ask: &Ask, queued: Option<Duration>, endpoint: Endpoint) -> Error {
     let mut error = match &refusal.cause {
         Cause::Limit { limit, asked } => limited(refusal, limit, *asked),
         Cause::StoreDown(limit) => {
@@ -31,7 +32,7 @@ pub(super) fn denied(refusal: &Refusal, ask: &Ask, queued: Option<Duration>) -> 
         error.retry = Retry::Never;
     }
     error.outcome = Outcome::Denied;
-    error.headers = headers::rate_limits(&refusal.seen);
+    error.headers = headers::rate_limits(&refusal.seen, endpoint);
     if let Some(queued) = queued {
         error.headers.insert(QUEUED, millis(queued));
     }

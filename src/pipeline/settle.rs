@@ -57,6 +57,7 @@ pub(super) fn sum(a: &Usage, b: &Usage) -> Usage {
         cache_write: a.cache_write + b.cache_write,
         output: a.output + b.output,
         reasoning: a.reasoning + b.reasoning,
+        units: a.units + b.units,
     }
 }
 

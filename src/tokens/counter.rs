@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use sluice_providers::catalog::{ImageRule, Model, Tokenizer};
 use sluice_providers::{BadRequest, Call, Endpoint, Field};
 
+use super::items;
 use super::message::{self, Tally};
 use super::{prompt, tools, vocabulary};
 
@@ -83,8 +84,15 @@ impl Counter {
         call.utf8()?;
         let (tally, prompts) = match call.endpoint {
             Endpoint::ChatCompletions => (self.chat(call, model)?, 1),
-            Endpoint::Completions => plain(call, model, Field::Prompt, "prompt")?,
-            Endpoint::Embeddings => plain(call, model, Field::Input, "input")?,
+            Endpoint::Messages | Endpoint::CountTokens => (self.items(call, model, Field::Messages, "messages")?, 1),
+            Endpoint::Responses => (self.items(call, model, Field::Input, "input")?, 1),
+            Endpoint::Completions | Endpoint::Images => plain(call, model, Field::Prompt, "prompt")?,
+            Endpoint::Embeddings | Endpoint::Speech => plain(call, model, Field::Input, "input")?,
+            // Parts may be pictures, and documents objects: what text there is.
+            Endpoint::Moderations => (self.item(call, model, Field::Input)?, 1),
+            Endpoint::Rerank => (self.texts(call, model)?, 1),
+            // How long the sound is, its provider says.
+            Endpoint::Transcriptions => (Tally { tokens: 0, estimated: true }, 1),
         };
         let method = match model.tokenizer {
             _ if tally.estimated => Method::Estimate,
@@ -115,6 +123,42 @@ impl Counter {
             total.tokens += vocabulary::count(model.tokenizer, schema);
         }
         Ok(total)
+    }
+
+    /// A conversation of content blocks or items, with what stands beside it.
+    fn items(&self, call: &Call, model: &Model, field: Field, param: &'static str) -> Result<Tally, BadRequest> {
+        let mut total = Tally { tokens: message::overhead(model.tokenizer).reply, estimated: false };
+        let raw = call.raw(field).unwrap_or("[]");
+        if raw.starts_with('"') {
+            total.add(self.item(call, model, field)?);
+        } else {
+            let list: Vec<&RawValue> = serde_json::from_str(raw)
+                .map_err(|error| BadRequest::field(param, format!("`{param}` must be an array: {error}")))?;
+            for raw in list {
+                total.add(self.remembered(model, b'i', raw.get(), || Ok(items::tokens(model, raw.get())))?);
+            }
+        }
+        total.add(self.item(call, model, Field::System)?);
+        if let Some(raw) = call.raw(Field::Tools) {
+            let count = || Ok(Tally { tokens: tools::tokens(model.tokenizer, raw), estimated: false });
+            total.add(self.remembered(model, b't', raw, count)?);
+        }
+        if let Some(schema) = call.raw(Field::ResponseFormat).filter(|raw| raw.contains("json_schema")) {
+            total.tokens += vocabulary::count(model.tokenizer, schema);
+        }
+        Ok(total)
+    }
+
+    /// One field of text or content blocks.
+    fn item(&self, call: &Call, model: &Model, field: Field) -> Result<Tally, BadRequest> {
+        let Some(raw) = call.raw(field) else { return Ok(Tally::default()) };
+        self.remembered(model, b'i', raw, || Ok(items::tokens(model, raw)))
+    }
+
+    /// All texts of a rerank: the query is read with each document.
+    fn texts(&self, call: &Call, model: &Model) -> Result<Tally, BadRequest> {
+        let raw = std::str::from_utf8(&call.body).unwrap_or_default();
+        self.remembered(model, b'r', raw, || Ok(items::rerank(model, raw)))
     }
 
     /// The count of this JSON, from the memo if it is there. Errors are not remembered.

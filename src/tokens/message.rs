@@ -16,7 +16,7 @@ const NAME: u64 = 1;
 const AUDIO_BYTES: u64 = 16_000;
 const AUDIO_TOKENS: u64 = 10;
 /// Bytes of a document per token, where only the bytes are known.
-const FILE_BYTES: u64 = 50;
+pub(super) const FILE_BYTES: u64 = 50;
 
 /// What a chat format adds to the text of its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 mod counter;
 mod image;
+mod items;
 mod message;
 mod prompt;
 mod tools;

@@ -32,7 +32,7 @@ pub(super) fn tokens(tokenizer: Tokenizer, raw: &str) -> u64 {
 fn function_tokens(tokenizer: Tokenizer, function: &serde_json::Map<String, Value>) -> u64 {
     let init = if tokenizer == Tokenizer::Cl100k { 10 } else { 7 };
     let line = format!("{}:{}", text(function.get("name")), text(function.get("description")).trim_end_matches('.'));
-    let parameters = function.get("parameters").unwrap_or(&Value::Null);
+    let parameters = function.get("parameters").or(function.get("input_schema")).unwrap_or(&Value::Null);
     init + count(tokenizer, &line) + properties(tokenizer, parameters, 0)
 }
 

@@ -12,6 +12,7 @@ mod model;
 mod pool;
 mod prefix;
 mod registry;
+mod tail;
 mod target;
 mod window;
 
@@ -22,4 +23,5 @@ pub use model::{Asked, ModelState, Picked, bit};
 pub use pool::{Incoming, Signed, Upstreams};
 pub use prefix::chain;
 pub use registry::Targets;
+pub use tail::{Pieces, Tail};
 pub use target::{Mode, Override, Serving, TargetState};

@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
 use super::credentials::{Auth, Keychain, Verdict};
+use super::tail::Tail;
 use crate::config::{Config, Provider};
 use crate::error::Error;
 
@@ -45,20 +46,29 @@ pub struct Upstreams {
 impl Upstreams {
     /// Sends a request and waits for the head of the answer. No deadline but `connect`, that of
     /// connecting: the caller has its own. A request whose key is refused is sent again with another
-    /// key, if there is one that does not rest. Dropping the future cancels the request.
+    /// key, if there is one that does not rest. What `tail` brings is
+    /// sent after the request's body, as it comes. Dropping the future cancels the request.
     pub async fn send(
         &self,
         provider: &Provider,
         connect: Duration,
         request: UpstreamRequest,
+        tail: Option<Tail>,
     ) -> Result<Response<Incoming>, Error> {
         let client = self.pool(provider, connect)?;
         let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
-        let mut request = Some(request);
-        for left in (0..auth.tries()).rev() {
+        // What is sent as it comes can be sent once.
+        let tries = if tail.is_some() { 1 } else { auth.tries() };
+        let (mut request, mut tail) = (Some(request), tail);
+        for left in (0..tries).rev() {
             let next = if left == 0 { request.take() } else { request.clone() };
-            let Some(UpstreamRequest { method, headers, body, .. }) = next else { break };
+            let Some(UpstreamRequest { method, mut headers, body, .. }) = next else { break };
+            let (body, length) = match tail.take() {
+                Some(tail) => tail.after(body),
+                None => (body.into(), None),
+            };
+            headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
             let mut builder = client.request(method, &url).headers(headers).body(body);
             builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
             let mut wire = builder.build().map_err(|error| explain(provider, connect, &error))?;

@@ -34,6 +34,7 @@ def gateway(request, mock, tmp_path_factory):
         module.TENANTS,
         limits=getattr(module, "LIMITS", None),
         timeouts=getattr(module, "TIMEOUTS", None),
+        formats=getattr(module, "FORMATS", None),
     )
     RUNNING.append(server)
     yield server

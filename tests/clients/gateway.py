@@ -213,9 +213,10 @@ class Key:
 class Gateway(Process):
     """A gateway with one tenant, and so one set of limits, per key."""
 
-    def __init__(self, folder, mock, tenants, limits=None, timeouts=None, models=None):
+    def __init__(self, folder, mock, tenants, limits=None, timeouts=None, models=None, formats=None):
         """`tenants`: {key name: {"limits": [...], "models": [...], "queues": bool}}: what does not fit is
-        refused unless the tenant queues; `limits`, `timeouts`: as in the config."""
+        refused unless the tenant queues; `limits`, `timeouts`: as in the config; `formats`: {name of a model
+        and its provider: (kind, path at the mock, the provider's name for the model)}."""
         self.port, self.admin_port = free_port(), free_port()
         self.keys = {name: Key(name) for name in tenants}
         self.provider_key = Key("provider")
@@ -243,6 +244,10 @@ class Gateway(Process):
             },
             "policies": "policies/",
         }
+        for name, (kind, path, model) in (formats or {}).items():
+            region = {"aws": {"region": "eu-west-1"}} if kind == "bedrock" else {}
+            config["providers"][name] = provider | {"kind": kind, "base_url": mock.url + path} | region
+            config["models"][name] = [f"{name}/{model}"]
         if limits:
             config["limits"] = limits
         self.ext_proc = f"127.0.0.1:{free_port()}"

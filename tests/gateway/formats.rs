@@ -164,6 +164,9 @@ fn requests() -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let input: Value = serde_json::from_str(text.split_once("\n-----\n").unwrap().0).unwrap();
         let chat = input["messages"].as_array().is_some_and(|messages| !messages.is_empty());

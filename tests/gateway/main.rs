@@ -15,6 +15,8 @@ mod credentials;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod envoy;

@@ -60,7 +60,7 @@ static DECLARED: Declaration = Declaration {
     kind: "anthropic",
     title: "Anthropic",
     speaks: &[Dialect::AnthropicMessages],
-    endpoints: &[(Endpoint::ChatCompletions, Support::Yes)],
+    endpoints: &[(Endpoint::ChatCompletions, Support::Yes), (Endpoint::CountTokens, Support::AsIs)],
     features: FEATURES,
 };
 
@@ -79,17 +79,16 @@ impl Adapter for Anthropic {
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
-        let body = if Dialect::of(call.endpoint) == Some(Dialect::AnthropicMessages) {
-            request::splice_native(call, target)
-        } else {
-            let mut body = Map::new();
-            body.insert("model".to_owned(), target.model.as_str().into());
-            body.append(&mut request::body(&ChatRequest::of(call)?, target)?);
-            if call.stream {
-                body.insert("stream".to_owned(), true.into());
-            }
-            Bytes::from(Value::Object(body).to_string())
-        };
+        if Dialect::of(call.endpoint) == Some(Dialect::AnthropicMessages) {
+            return Ok(dialect::messages::native(call, target));
+        }
+        let mut body = Map::new();
+        body.insert("model".to_owned(), target.model.as_str().into());
+        body.append(&mut request::body(&ChatRequest::of(call)?, target)?);
+        if call.stream {
+            body.insert("stream".to_owned(), true.into());
+        }
+        let body = Bytes::from(Value::Object(body).to_string());
         let mut request = OpenAi::post("messages".to_owned(), body);
         request.headers.insert(VERSION, HeaderValue::from_static("2023-06-01"));
         Ok(request)

@@ -1,14 +1,11 @@
 //! A chat request as the body of `/v1/messages`.
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::generation::Generation;
 use super::{blocks, tools};
 use crate::adapter::{Target, TranslateError, Unsupported};
-use crate::call::Call;
 use crate::hub::{ChatRequest, Effort, Format, Part, Role, ToolChoice, by_tool, parsed};
-use crate::openai::request::splice;
 
 /// The bound of an answer where neither the client nor the catalog knows one.
 const BOUND: u64 = 4096;
@@ -131,12 +128,4 @@ fn calls_without_reasoning(request: &ChatRequest<'_>) -> bool {
         let reasons = message.parts.iter().any(|part| matches!(part, Part::Thinking { .. } | Part::Redacted(_)));
         calls && !reasons
     })
-}
-
-/// The body of a client that speaks the API itself: only the model changes.
-pub(super) fn splice_native(call: &Call, target: &Target) -> Bytes {
-    if call.model == target.model {
-        return call.body.clone();
-    }
-    splice(call, vec![(call.model_span.clone(), Value::from(target.model.as_str()).to_string())])
 }

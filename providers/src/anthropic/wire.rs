@@ -116,6 +116,7 @@ impl From<WireUsage> for Usage {
             cache_write: written,
             output: wire.output_tokens.unwrap_or(0),
             reasoning: wire.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
+            ..Self::default()
         }
     }
 }

@@ -149,6 +149,7 @@ impl From<WireUsage> for Usage {
             cache_write: written,
             output: wire.output.unwrap_or(0),
             reasoning: 0,
+            ..Self::default()
         }
     }
 }

@@ -144,6 +144,7 @@ impl Entry {
             cache_write: or(self.cache_creation_input_token_cost, input),
             output: million(output),
             reasoning: or(self.output_cost_per_reasoning_token, output),
+            unit: 0,
             long,
         })
     }

@@ -105,6 +105,8 @@ pub struct Prices {
     pub output: u64,
     /// Generated tokens that are reasoning.
     pub reasoning: u64,
+    /// What is not tokens, a million of them: pictures, characters spoken, seconds heard, searches.
+    pub unit: u64,
     /// Other prices of requests with a long prompt.
     pub long: Option<LongPrices>,
 }
@@ -138,6 +140,7 @@ impl Prices {
         };
         let tokens = [fresh, cached, written, usage.output - reasoning, reasoning];
         let total: u128 = tokens.into_iter().zip(rates).map(|(count, rate)| u128::from(count) * u128::from(rate)).sum();
+        let total = total + u128::from(usage.units) * u128::from(self.unit);
         u64::try_from(total.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
 }

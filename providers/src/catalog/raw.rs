@@ -94,6 +94,8 @@ pub struct ModelFacts {
     pub generated: Option<f64>,
     /// Price of reasoning tokens. Default that of generated tokens.
     pub reasoning: Option<f64>,
+    /// Price of what is not tokens: a million pictures, characters spoken, seconds heard or searches. Default 0.
+    pub unit: Option<f64>,
     /// Prices of requests with a long prompt.
     pub long: Option<LongFacts>,
     /// What images cost in tokens.
@@ -200,7 +202,7 @@ impl ImageFacts {
 impl ModelFacts {
     /// The model of these facts, the rest from `base`. The error says what is missing or wrong.
     pub(super) fn over(&self, name: &Arc<str>, version: &Arc<str>, base: &Model) -> Result<Model, String> {
-        let numbers = [self.input, self.cached, self.cache_write, self.generated, self.reasoning];
+        let numbers = [self.input, self.cached, self.cache_write, self.generated, self.reasoning, self.unit];
         if numbers.into_iter().flatten().any(|price| !(0.0..=1e6).contains(&price)) {
             return Err("a price must be dollars per million tokens, 0 or more".to_owned());
         }
@@ -234,7 +236,8 @@ impl ModelFacts {
 
     fn prices(&self, version: &Arc<str>, base: Option<&Prices>) -> Result<Option<Prices>, String> {
         let (Some(input), Some(generated)) = (self.input, self.generated) else {
-            if [self.input, self.cached, self.cache_write, self.generated, self.reasoning].iter().any(Option::is_some) {
+            let others = [self.input, self.cached, self.cache_write, self.generated, self.reasoning, self.unit];
+            if others.iter().any(Option::is_some) {
                 return Err("prices need both input and generated".to_owned());
             }
             return Ok(base.cloned());
@@ -247,6 +250,7 @@ impl ModelFacts {
             cache_write: or(self.cache_write, input),
             output: micros(generated),
             reasoning: or(self.reasoning, generated),
+            unit: or(self.unit, 0.0),
             long: self.long.map(|long| LongPrices {
                 above: long.above,
                 input: micros(long.input),

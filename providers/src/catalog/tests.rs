@@ -24,12 +24,16 @@ fn every_kind_and_model_is_complete() {
             assert!(model.context_window >= 512 && model.context_window <= 10_000_000, "{at}");
             assert!(model.max_output <= model.context_window, "{at}");
             let embeds = model.modalities.output.contains(&Modality::Embedding);
-            assert_eq!(model.max_output == 0, embeds, "{at}: only embeddings generate nothing");
+            let writes = model.modalities.output.contains(&Modality::Text);
+            assert_eq!(model.max_output == 0, !writes, "{at}: only what writes has a bound of tokens");
             assert!(!model.modalities.input.is_empty(), "{at}");
             let images = model.modalities.input.contains(&Modality::Image);
             assert!(images || model.images == ImageRule::None, "{at}: an image rule, but no images");
             assert_eq!(model.prices.is_some(), kind.priced, "{at}");
             let Some(prices) = &model.prices else { continue };
+            if prices.unit > 0 {
+                continue;
+            }
             assert!(prices.input > 0 && prices.cached_input <= prices.input, "{at}");
             assert!(prices.cache_write >= prices.input && prices.cache_write <= 2 * prices.input, "{at}");
             assert!(embeds || prices.output >= prices.input, "{at}");
@@ -86,6 +90,8 @@ fn every_token_is_charged_once() {
     // 600 at $2.50, 400 at $1.25 and 100 at $10 a million.
     assert_eq!(prices.cost_micros(&usage), 1500 + 500 + 1000);
     assert_eq!(prices.cost_micros(&Usage { output: 1, ..Usage::default() }), 10);
+    let speech = catalog.model("openai", "tts-1").prices.clone().unwrap();
+    assert_eq!(speech.cost_micros(&Usage { input: 250, units: 1000, ..Usage::default() }), 15_000);
     let huge = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
     assert_eq!(prices.cost_micros(&huge), u64::MAX);
     let claude = catalog.model("anthropic", "claude-sonnet-4-5").prices.clone().unwrap();

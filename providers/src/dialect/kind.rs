@@ -19,7 +19,9 @@ impl Dialect {
     pub fn of(endpoint: Endpoint) -> Option<Self> {
         match endpoint {
             Endpoint::ChatCompletions => Some(Self::OpenAiChat),
-            Endpoint::Completions | Endpoint::Embeddings => None,
+            Endpoint::Responses => Some(Self::OpenAiResponses),
+            Endpoint::Messages | Endpoint::CountTokens => Some(Self::AnthropicMessages),
+            _ => None,
         }
     }
 }

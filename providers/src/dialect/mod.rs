@@ -4,6 +4,8 @@
 mod chat;
 mod chat_stream;
 mod kind;
+pub(crate) mod messages;
+pub(crate) mod responses;
 mod seam;
 
 pub use kind::Dialect;

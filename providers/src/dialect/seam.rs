@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::chat;
 use super::chat_stream::ChatStream;
 use super::kind::Dialect;
-use crate::adapter::{Exchange, Reply, StreamTranslator, TranslateError};
+use super::messages::MessagesStream;
+use super::responses::ResponsesStream;
+use super::{chat, messages, responses};
+use crate::adapter::{Exchange, Reply, StreamTranslator, TranslateError, Usage};
+use crate::call::Endpoint;
 use crate::hub::{Bridge, Completion, Decoder, Event, Sink, collect};
 
 /// Writes the events of one stream in a client's format.
@@ -18,10 +21,10 @@ pub trait Encoder: Send {
 /// The encoder of the client's format.
 pub(crate) fn encoder(exchange: &Exchange<'_>) -> Box<dyn Encoder> {
     match Dialect::of(exchange.call.endpoint) {
-        // A format without an encoder is never translated: adapters refuse it in `supports`.
-        Some(Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::AnthropicMessages) | None => {
-            Box::new(ChatStream::new(exchange))
-        }
+        Some(Dialect::AnthropicMessages) => Box::new(MessagesStream::new(exchange)),
+        Some(Dialect::OpenAiResponses) => Box::new(ResponsesStream::new(exchange)),
+        // Endpoints without a conversation are never translated: adapters refuse them in `supports`.
+        Some(Dialect::OpenAiChat) | None => Box::new(ChatStream::new(exchange)),
     }
 }
 
@@ -46,6 +49,10 @@ pub(crate) fn reply(
     own: Option<Dialect>,
     read: Reader<'_>,
 ) -> Result<Reply, TranslateError> {
+    if exchange.call.endpoint == Endpoint::CountTokens {
+        // Counting spends nothing.
+        return Ok(Reply { body, usage: Some(Usage::default()), text: String::new() });
+    }
     let answer = collect(|sink| read(&body, headers, sink))?;
     let same = own.is_some() && Dialect::of(exchange.call.endpoint) == own;
     let (usage, text) = (answer.usage, if answer.usage.is_none() { answer.text() } else { String::new() });
@@ -53,5 +60,10 @@ pub(crate) fn reply(
 }
 
 fn whole(answer: &Completion, exchange: &Exchange<'_>) -> Bytes {
-    Bytes::from(chat::whole(answer, exchange).to_string())
+    let value = match Dialect::of(exchange.call.endpoint) {
+        Some(Dialect::AnthropicMessages) => messages::whole(answer, exchange),
+        Some(Dialect::OpenAiResponses) => responses::whole(answer, exchange),
+        Some(Dialect::OpenAiChat) | None => chat::whole(answer, exchange),
+    };
+    Bytes::from(value.to_string())
 }

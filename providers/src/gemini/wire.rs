@@ -128,6 +128,7 @@ impl From<WireUsage> for Usage {
             cache_write: 0,
             output: wire.candidates.unwrap_or(0).saturating_add(thoughts),
             reasoning: thoughts,
+            ..Self::default()
         }
     }
 }

@@ -261,7 +261,7 @@ fn file<'a>(file: WireFile<'a>, at: &str) -> Result<Part<'a>, BadRequest> {
 }
 
 /// A URL, or the data of a `data:` URL (RFC 2397) in base64.
-fn located<'a>(url: Cow<'a, str>, at: &str) -> Result<Media<'a>, BadRequest> {
+pub(crate) fn located<'a>(url: Cow<'a, str>, at: &str) -> Result<Media<'a>, BadRequest> {
     let Some(rest) = url.strip_prefix("data:") else {
         if url.starts_with("https://")
             || url.starts_with("http://")

@@ -9,12 +9,14 @@ mod conversation;
 mod event;
 mod message;
 mod parse;
+mod read;
 mod request;
 mod stream;
 mod uses;
 mod write;
 
 pub use completion::{Block, Choice, Completion};
+pub(crate) use conversation::located;
 pub use event::{Event, Finish, Sink};
 pub use message::{Audio, Blob, CacheMark, Media, Message, Part, Role, ToolResult};
 pub use request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool, ToolChoice};

@@ -64,9 +64,8 @@ struct Body<'a> {
 }
 
 impl<'a> ChatRequest<'a> {
-    /// Reads the request of a call, whatever API the client speaks. Costs time linear in the body;
-    /// strings without escapes are not copied.
-    pub fn of(call: &'a Call) -> Result<Self, BadRequest> {
+    /// Reads a chat completions request.
+    pub(super) fn of_chat(call: &'a Call) -> Result<Self, BadRequest> {
         let top: Body<'a> = serde_json::from_slice(&call.body)
             .map_err(|error| BadRequest::field("messages", format!("`messages` cannot be read: {error}")))?;
         Ok(Self {
@@ -240,6 +239,25 @@ struct WireFormat<'a> {
     r#type: Option<Text<'a>>,
     #[serde(borrow)]
     json_schema: Option<WireSchema<'a>>,
+    // Other APIs have the same fields without the wrapping.
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    description: Option<Text<'a>>,
+    #[serde(borrow)]
+    schema: Option<&'a RawValue>,
+    strict: Option<bool>,
+}
+
+impl<'a> WireFormat<'a> {
+    fn schema(self) -> Option<WireSchema<'a>> {
+        if self.json_schema.is_some() || self.schema.is_none() {
+            return self.json_schema;
+        }
+        // Anthropic's has no name, and is always strict.
+        let strict = self.strict.or_else(|| self.name.is_none().then_some(true));
+        Some(WireSchema { name: self.name, description: self.description, schema: self.schema, strict })
+    }
 }
 
 #[derive(Deserialize)]
@@ -260,7 +278,8 @@ impl<'a> Format<'a> {
         let Some(wire) = optional::<WireFormat<'a>>(raw, field, "an object with `type`")? else {
             return Ok(Self::Text);
         };
-        match (crate::text::str_of(wire.r#type.as_ref()), wire.json_schema) {
+        let kind = wire.r#type.clone();
+        match (crate::text::str_of(kind.as_ref()), wire.schema()) {
             ("text", _) => Ok(Self::Text),
             ("json_object", _) => Ok(Self::JsonObject),
             ("json_schema", Some(schema)) => Ok(Self::JsonSchema(Schema {

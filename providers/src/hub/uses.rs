@@ -1,7 +1,7 @@
 //! Which features a request uses, and in which field: what a provider lacks is refused by name.
 
 use crate::adapter::{TranslateError, Unsupported};
-use crate::call::{BadRequest, Call};
+use crate::call::{BadRequest, Call, Endpoint};
 use crate::declare::{Declaration, Feature, Support};
 use crate::dialect::Dialect;
 use crate::hub::message::{Media, Part, Role};
@@ -22,7 +22,8 @@ pub(crate) fn check<'a>(declared: &Declaration, call: &'a Call) -> Result<Option
         return Err(Unsupported { message, param: None });
     }
     let dialect = Dialect::of(endpoint);
-    if dialect.is_none_or(|dialect| declared.speaks.contains(&dialect)) {
+    let counts = endpoint == Endpoint::CountTokens;
+    if counts || dialect.is_none_or(|dialect| declared.speaks.contains(&dialect)) {
         return Ok(None);
     }
     let request = ChatRequest::of(call)?;

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use super::decode::ChatDecoder;
+use super::decode::{self, ChatDecoder};
+use super::passing::Passing;
 use super::stream::OpenAiStream;
 use super::wire::{self, Whole};
-use super::{errors, request, write};
+use super::{errors, form, request, write};
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
     Usage,
@@ -15,7 +16,7 @@ use crate::call::{Call, Endpoint};
 use crate::declare::Declaration;
 use crate::dialect::{self, Dialect};
 use crate::error::UpstreamError;
-use crate::hub::{self, ChatRequest, Decoder};
+use crate::hub::{self, ChatRequest};
 
 /// Where a compatible API is narrower than `OpenAI`'s.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +34,9 @@ pub(crate) struct OpenAi {
 }
 
 impl OpenAi {
-    /// The body for a target: the client's own where it speaks this API, else written anew.
-    pub(crate) fn body(&self, call: &Call, target: &Target) -> Result<Bytes, TranslateError> {
-        if !translates(call) {
-            return Ok(request::body(call, target, self.quirks));
-        }
-        let body = write::body(&ChatRequest::of(call)?, call, target, self.quirks)?;
-        Ok(Bytes::from(body.to_string()))
+    /// Whether the client speaks an API that the provider does not.
+    fn translates(&self, call: &Call) -> bool {
+        Dialect::of(call.endpoint).is_some_and(|dialect| !self.declared.speaks.contains(&dialect))
     }
 
     /// A JSON request.
@@ -50,15 +47,10 @@ impl OpenAi {
     }
 }
 
-/// Whether the client speaks an API for conversations that is not this one.
-fn translates(call: &Call) -> bool {
-    Dialect::of(call.endpoint).is_some_and(|dialect| dialect != Dialect::OpenAiChat)
-}
-
-/// The path of a call; other clients' conversations are chat completions here.
-pub(super) fn path(call: &Call) -> &'static str {
-    let endpoint = if translates(call) { Endpoint::ChatCompletions } else { call.endpoint };
-    endpoint.path().trim_start_matches("/v1/")
+/// Whether a body is JSON; one that does not say is.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.is_empty() || kind.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"))
 }
 
 impl Adapter for OpenAi {
@@ -71,16 +63,29 @@ impl Adapter for OpenAi {
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
-        Ok(Self::post(path(call).to_owned(), self.body(call, target)?))
+        if self.translates(call) {
+            let request = ChatRequest::of(call)?;
+            let body = write::body(&request, call, target, self.quirks)?;
+            return Ok(Self::post("chat/completions".to_owned(), Bytes::from(body.to_string())));
+        }
+        let path = call.endpoint.path().trim_start_matches("/v1/").to_owned();
+        if call.endpoint.is_form() {
+            let mut request = Self::post(path, form::body(call, target));
+            form::content_type(call, &mut request.headers);
+            return Ok(request);
+        }
+        let mut request = Self::post(path, request::body(call, target, self.quirks));
+        request.headers.extend(call.passed.clone());
+        Ok(request)
     }
 
     fn reply(&self, head: &ResponseHead<'_>, body: Bytes, exchange: &Exchange<'_>) -> Result<Reply, TranslateError> {
-        if translates(exchange.call) {
-            return dialect::reply(body, head.headers, exchange, None, &|body, _, sink| {
-                let mut decoder = ChatDecoder::default();
-                decoder.chunk(body, sink)?;
-                decoder.finish(sink)
-            });
+        if self.translates(exchange.call) {
+            return dialect::reply(body, head.headers, exchange, None, &|body, _, sink| decode::read_whole(body, sink));
+        }
+        if !is_json(head.headers) {
+            // Sound, or a transcript as plain text: no usage is in it.
+            return Ok(Reply { body, usage: None, text: String::new() });
         }
         let whole: Whole<'_> = match serde_json::from_slice(&body) {
             Ok(whole) => whole,
@@ -88,19 +93,25 @@ impl Adapter for OpenAi {
                 return Err(TranslateError::Malformed(format!("the body is not the JSON it should be: {error}")));
             }
         };
-        let usage = whole.usage.map(Usage::from);
+        let usage = whole.usage.map(Usage::from).or_else(|| wire::billed(whole.meta));
         let mut text = String::new();
         if usage.is_none() {
             wire::text_of(whole.choices, &mut text);
+            wire::text_of_items(whole.output, &mut text);
         }
         Ok(Reply { body, usage, text })
     }
 
     fn stream(&self, _head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
-        if translates(exchange.call) {
+        if self.translates(exchange.call) {
             return dialect::stream(ChatDecoder::default(), exchange, None);
         }
-        Box::new(OpenAiStream::new(!exchange.call.include_usage))
+        match exchange.call.endpoint {
+            Endpoint::ChatCompletions | Endpoint::Completions => {
+                Box::new(OpenAiStream::new(!exchange.call.include_usage))
+            }
+            _ => Box::new(Passing::new()),
+        }
     }
 
     fn error(&self, head: &ResponseHead<'_>, body: &[u8]) -> UpstreamError {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::adapter::{self, OpenAi};
+use super::adapter::OpenAi;
 use super::kinds;
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
@@ -33,7 +33,7 @@ static DECLARED: Declaration = Declaration {
     kind: "azure",
     title: "Azure OpenAI",
     speaks: &[Dialect::OpenAiChat],
-    endpoints: kinds::ALL,
+    endpoints: kinds::AZURE_ALL,
     features: kinds::AS_IS,
 };
 
@@ -47,15 +47,16 @@ impl Adapter for Azure {
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
-        let endpoint = adapter::path(call);
+        let mut request = self.plain.request(call, target)?;
+        let endpoint = &request.path;
         let version = target.api_version.as_ref().map_or(API_VERSION, Arc::as_ref);
-        let path = if version == NEXT {
+        request.path = if version == NEXT {
             format!("openai/v1/{endpoint}")
         } else {
             let deployment = path::segment(&target.model);
             format!("openai/deployments/{deployment}/{endpoint}?api-version={}", path::segment(version))
         };
-        Ok(OpenAi::post(path, self.plain.body(call, target)?))
+        Ok(request)
     }
 
     fn reply(&self, head: &ResponseHead<'_>, body: Bytes, exchange: &Exchange<'_>) -> Result<Reply, TranslateError> {

@@ -1,4 +1,4 @@
-//! Chat completions and their chunks as events, for clients that speak another API.
+//! Chat answers as events, for clients that speak another API.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,209 +9,181 @@ use crate::adapter::{TranslateError, Usage};
 use crate::hub::{Decoder, Event, Finish, Frame, Sink};
 use crate::text::{Text, some, str_of};
 
-/// A number above it is a provider's mistake.
-const MOST_CHOICES: usize = 128;
-
 #[derive(Deserialize)]
-struct WireAnswer<'a> {
+struct Chunk<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
     model: Option<Text<'a>>,
     #[serde(borrow)]
-    choices: Option<Vec<WireChoice<'a>>>,
+    choices: Option<Vec<Choice<'a>>>,
     usage: Option<WireUsage>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct WireChoice<'a> {
+struct Choice<'a> {
     index: Option<u32>,
-    #[serde(borrow, alias = "message")]
-    delta: Option<WireSaid<'a>>,
+    #[serde(borrow)]
+    delta: Option<Said<'a>>,
+    #[serde(borrow)]
+    message: Option<Said<'a>>,
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-struct WireSaid<'a> {
+struct Said<'a> {
     #[serde(borrow)]
     content: Option<Text<'a>>,
     #[serde(borrow)]
     refusal: Option<Text<'a>>,
-    #[serde(borrow, alias = "reasoning")]
+    #[serde(borrow)]
     reasoning_content: Option<Text<'a>>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<WireCall<'a>>>,
+    reasoning: Option<Text<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct WireCall<'a> {
+struct ToolCall<'a> {
     index: Option<u32>,
     #[serde(borrow)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
-    function: Option<WireFunction<'a>>,
+    function: Option<Function<'a>>,
 }
 
 #[derive(Deserialize)]
-struct WireFunction<'a> {
+struct Function<'a> {
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
     arguments: Option<Text<'a>>,
 }
 
-/// What is known of one alternative.
-#[derive(Clone, Copy, Default)]
-struct Choice {
-    calls: u32,
-    finished: bool,
-}
-
-/// Reads a stream, or a whole answer as its one chunk.
+/// Reads a stream of chat chunks.
 #[derive(Default)]
 pub(super) struct ChatDecoder {
     begun: bool,
-    choices: Vec<Choice>,
-    usage: Option<WireUsage>,
+    /// Calls that have begun, by the provider's index.
+    calls: Vec<u32>,
+    refused: bool,
+    finished: bool,
 }
 
 impl ChatDecoder {
-    /// Takes one chunk.
-    pub(super) fn chunk(&mut self, data: &[u8], sink: &mut dyn Sink) -> Result<(), TranslateError> {
-        let answer: WireAnswer<'_> = serde_json::from_slice(data)
-            .map_err(|error| TranslateError::Malformed(format!("the answer is not what it should be: {error}")))?;
-        if some(answer.error).is_some() {
-            sink.emit(Event::Error(&errors::of_event(data)));
-            return Ok(());
-        }
-        let choices = answer.choices.unwrap_or_default();
+    fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut dyn Sink) {
         // Azure begins with a chunk that says nothing, not even who speaks.
-        if !self.begun && !choices.is_empty() {
+        if !self.begun && chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
             self.begun = true;
-            let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());
-            let (id, model) = (text(&answer.id), text(&answer.model));
-            sink.emit(Event::Start { id: id.as_deref(), model: model.as_deref() });
+            let (id, model) = (chunk.id.as_ref().map(Text::as_str), chunk.model.as_ref().map(Text::as_str));
+            sink.emit(Event::Start { id, model });
         }
-        self.usage = answer.usage.or(self.usage);
-        choices.iter().try_for_each(|choice| self.choice(choice, sink))
+        for choice in chunk.choices.iter().flatten() {
+            self.choice(choice, sink);
+        }
+        if let Some(usage) = chunk.usage {
+            sink.emit(Event::Usage(Usage::from(usage)));
+        }
     }
 
-    fn choice(&mut self, wire: &WireChoice<'_>, sink: &mut dyn Sink) -> Result<(), TranslateError> {
-        let number = wire.index.unwrap_or(0);
-        let at = number as usize;
-        if at >= MOST_CHOICES {
-            return Err(TranslateError::Malformed(format!("there is no alternative number {number}")));
-        }
-        if self.choices.len() <= at {
-            self.choices.resize(at + 1, Choice::default());
-        }
-        let Some(choice) = self.choices.get_mut(at) else { return Ok(()) };
-        if let Some(said) = &wire.delta {
-            for (text, event) in [
-                (&said.reasoning_content, (|choice, text| Event::Reasoning { choice, text }) as Words),
-                (&said.content, |choice, text| Event::Text { choice, text }),
-                (&said.refusal, |choice, text| Event::Refusal { choice, text }),
-            ] {
-                let text = str_of(text.as_ref());
-                if !text.is_empty() {
-                    sink.emit(event(number, text));
-                }
+    fn choice(&mut self, read: &Choice<'_>, sink: &mut dyn Sink) {
+        let choice = read.index.unwrap_or(0);
+        if let Some(said) = read.delta.as_ref().or(read.message.as_ref()) {
+            let reasoning = said.reasoning_content.as_ref().or(said.reasoning.as_ref());
+            if !str_of(reasoning).is_empty() {
+                sink.emit(Event::Reasoning { choice, text: str_of(reasoning) });
             }
-            for call in said.tool_calls.iter().flatten() {
-                self::call(number, choice, call, sink)?;
+            if !str_of(said.content.as_ref()).is_empty() {
+                sink.emit(Event::Text { choice, text: str_of(said.content.as_ref()) });
+            }
+            if !str_of(said.refusal.as_ref()).is_empty() {
+                self.refused = true;
+                sink.emit(Event::Refusal { choice, text: str_of(said.refusal.as_ref()) });
+            }
+            for (number, call) in (0..).zip(said.tool_calls.iter().flatten()) {
+                self.call(choice, call.index.unwrap_or(number), call, sink);
             }
         }
-        if let Some(reason) = wire.finish_reason.as_ref().filter(|_| !choice.finished) {
-            choice.finished = true;
-            sink.emit(Event::Finish { choice: number, reason: finish(reason.as_str()), sequence: None });
+        if let Some(reason) = &read.finish_reason {
+            self.finished = true;
+            let reason = match reason.as_str() {
+                "length" => Finish::Length,
+                "tool_calls" | "function_call" => Finish::ToolCalls,
+                "content_filter" => Finish::ContentFilter,
+                // Some servers say `stop` whatever the answer is.
+                _ if !self.calls.is_empty() => Finish::ToolCalls,
+                _ if self.refused => Finish::Refusal,
+                _ => Finish::Stop,
+            };
+            sink.emit(Event::Finish { choice, reason, sequence: None });
         }
-        Ok(())
     }
-}
 
-/// Makes an event of words.
-type Words = for<'a> fn(u32, &'a str) -> Event<'a>;
+    fn call(&mut self, choice: u32, index: u32, call: &ToolCall<'_>, sink: &mut dyn Sink) {
+        let Some(function) = &call.function else { return };
+        if !self.calls.contains(&index) {
+            self.calls.push(index);
+            let (id, name) = (str_of(call.id.as_ref()), str_of(function.name.as_ref()));
+            let own = self.number(index);
+            sink.emit(Event::Tool { choice, index: own, id, name, signature: None });
+        }
+        let json = str_of(function.arguments.as_ref());
+        if !json.is_empty() {
+            sink.emit(Event::Arguments { choice, index: self.number(index), json });
+        }
+    }
 
-fn call(number: u32, choice: &mut Choice, call: &WireCall<'_>, sink: &mut dyn Sink) -> Result<(), TranslateError> {
-    let function = call.function.as_ref();
-    let name = str_of(function.and_then(|function| function.name.as_ref()));
-    let json = str_of(function.and_then(|function| function.arguments.as_ref()));
-    // Whole answers do not number their calls.
-    let index = call.index.unwrap_or(choice.calls);
-    if index > choice.calls || (index == choice.calls && name.is_empty()) {
-        return Err(TranslateError::Malformed("a piece belongs to a call that has not begun".to_owned()));
-    }
-    if index == choice.calls {
-        choice.calls += 1;
-        let id = str_of(call.id.as_ref());
-        sink.emit(Event::Tool { choice: number, index, id, name, signature: None });
-    }
-    if !json.is_empty() {
-        sink.emit(Event::Arguments { choice: number, index, json });
-    }
-    Ok(())
-}
-
-fn finish(reason: &str) -> Finish {
-    match reason {
-        "length" => Finish::Length,
-        "tool_calls" | "function_call" => Finish::ToolCalls,
-        "content_filter" => Finish::ContentFilter,
-        _ => Finish::Stop,
+    /// The calls are counted from 0 in the order of their beginning.
+    fn number(&self, index: u32) -> u32 {
+        let place = self.calls.iter().position(|begun| *begun == index).unwrap_or(0);
+        u32::try_from(place).unwrap_or(u32::MAX)
     }
 }
 
 impl Decoder for ChatDecoder {
     fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn Sink) -> Result<(), TranslateError> {
-        match frame.data {
-            b"[DONE]" => self.finish(sink),
-            data if frame.name == Some(b"error") => {
-                sink.emit(Event::Error(&errors::of_event(data)));
-                Ok(())
+        if frame.data == b"[DONE]" {
+            if !self.finished {
+                return Err(TranslateError::Truncated);
             }
-            data => self.chunk(data, sink),
+            sink.emit(Event::End);
+            return Ok(());
         }
+        if frame.name == Some(b"error") {
+            sink.emit(Event::Error(&errors::of_event(frame.data)));
+            return Ok(());
+        }
+        let chunk: Chunk<'_> = serde_json::from_slice(frame.data)
+            .map_err(|error| TranslateError::Malformed(format!("an event cannot be read: {error}")))?;
+        if some(chunk.error).is_some() {
+            sink.emit(Event::Error(&errors::of_event(frame.data)));
+            return Ok(());
+        }
+        self.chunk(&chunk, sink);
+        Ok(())
     }
 
     fn finish(&mut self, sink: &mut dyn Sink) -> Result<(), TranslateError> {
-        if self.choices.is_empty() || self.choices.iter().any(|choice| !choice.finished) {
+        if !self.finished {
             return Err(TranslateError::Truncated);
-        }
-        if let Some(usage) = self.usage.take() {
-            sink.emit(Event::Usage(Usage::from(usage)));
         }
         sink.emit(Event::End);
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hub::{Block, Completion};
-    use crate::sse::Events;
-
-    fn read(stream: &str) -> Completion {
-        let (mut decoder, mut completion) = (ChatDecoder::default(), Completion::default());
-        for event in Events::new(stream.as_bytes()) {
-            let data = event.data.unwrap_or_default();
-            decoder.frame(&Frame { name: event.name, failed: false, data: &data }, &mut completion).unwrap();
-        }
-        completion
+/// Reads a whole answer.
+pub(super) fn read_whole(body: &[u8], sink: &mut dyn Sink) -> Result<(), TranslateError> {
+    let chunk: Chunk<'_> = serde_json::from_slice(body)
+        .map_err(|error| TranslateError::Malformed(format!("the body is not the JSON it should be: {error}")))?;
+    if chunk.choices.as_ref().is_none_or(Vec::is_empty) {
+        return Err(TranslateError::Malformed("the answer has no choices".to_owned()));
     }
-
-    #[test]
-    fn chunks_are_events() {
-        let plain = read(include_str!("../../testdata/chat_stream_usage.sse"));
-        let said = Block::Text("Hello — \"wörld\"\n".to_owned());
-        assert_eq!((plain.choices[0].blocks.as_slice(), plain.ended), ([said].as_slice(), true));
-        assert_eq!(plain.usage.map(|usage| (usage.input, usage.cached_input)), Some((19, 4)));
-        let tools = read(include_str!("../../testdata/chat_stream_tools.sse"));
-        let [Block::Tool { name, arguments, .. }] = tools.choices[0].blocks.as_slice() else { panic!("{tools:?}") };
-        assert_eq!((name.as_str(), arguments.as_str()), ("get_weather", "{\"city\":\"Paris\"}"));
-        assert_eq!(tools.choices[0].finish, Some(Finish::ToolCalls));
-    }
+    ChatDecoder::default().chunk(&chunk, sink);
+    sink.emit(Event::End);
+    Ok(())
 }

@@ -7,6 +7,7 @@ use crate::declare::{Declaration, Feature, Support};
 use crate::dialect::Dialect;
 
 const CHAT: &[Dialect] = &[Dialect::OpenAiChat];
+const BOTH: &[Dialect] = &[Dialect::OpenAiChat, Dialect::OpenAiResponses];
 
 /// Chat alone.
 const CHAT_ONLY: &[(Endpoint, Support)] = &[(Endpoint::ChatCompletions, Support::Yes)];
@@ -21,6 +22,67 @@ pub(crate) const ALL: &[(Endpoint, Support)] = &[
     (Endpoint::ChatCompletions, Support::Yes),
     (Endpoint::Completions, Support::AsIs),
     (Endpoint::Embeddings, Support::AsIs),
+];
+
+/// All that OpenAI has.
+const OPENAI_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Completions, Support::AsIs),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Responses, Support::AsIs),
+    (Endpoint::Moderations, Support::AsIs),
+    (Endpoint::Images, Support::AsIs),
+    (Endpoint::Speech, Support::AsIs),
+    (Endpoint::Transcriptions, Support::AsIs),
+];
+/// What of it Azure has too.
+pub(super) const AZURE_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Completions, Support::AsIs),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Images, Support::AsIs),
+    (Endpoint::Speech, Support::AsIs),
+    (Endpoint::Transcriptions, Support::AsIs),
+];
+const GROQ_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Speech, Support::AsIs),
+    (Endpoint::Transcriptions, Support::AsIs),
+];
+const MISTRAL_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Moderations, Support::AsIs),
+    (Endpoint::Transcriptions, Support::AsIs),
+];
+const XAI_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Responses, Support::AsIs),
+    (Endpoint::Images, Support::AsIs),
+];
+const TOGETHER_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Completions, Support::AsIs),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Images, Support::AsIs),
+    (Endpoint::Speech, Support::AsIs),
+    (Endpoint::Transcriptions, Support::AsIs),
+    (Endpoint::Rerank, Support::AsIs),
+];
+/// What servers of one's own have, if the model has it.
+const SERVER_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Completions, Support::AsIs),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Transcriptions, Support::AsIs),
+    (Endpoint::Rerank, Support::AsIs),
+];
+/// As above without sound.
+const RERANK_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Completions, Support::AsIs),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Rerank, Support::AsIs),
 ];
 
 /// Nothing of a request is looked at: it goes through as it is.
@@ -44,13 +106,19 @@ const fn compatible(kind: &'static str, title: &'static str, endpoints: &'static
     Declaration { kind, title, speaks: CHAT, endpoints, features: AS_IS }
 }
 
-pub(crate) static OPENAI: OpenAi = OpenAi { declared: &compatible("openai", "OpenAI", ALL), quirks: PLAIN };
-pub(crate) static MISTRAL: OpenAi = OpenAi { declared: &compatible("mistral", "Mistral", CHAT_EMBED), quirks: OLD };
-pub(crate) static GROQ: OpenAi = OpenAi { declared: &compatible("groq", "Groq", CHAT_ONLY), quirks: PLAIN };
+/// A provider that has Responses too.
+const fn responsive(kind: &'static str, title: &'static str, endpoints: &'static [(Endpoint, Support)]) -> Declaration {
+    Declaration { speaks: BOTH, ..compatible(kind, title, endpoints) }
+}
+
+pub(crate) static OPENAI: OpenAi = OpenAi { declared: &responsive("openai", "OpenAI", OPENAI_ALL), quirks: PLAIN };
+pub(crate) static MISTRAL: OpenAi = OpenAi { declared: &compatible("mistral", "Mistral", MISTRAL_ALL), quirks: OLD };
+pub(crate) static GROQ: OpenAi = OpenAi { declared: &compatible("groq", "Groq", GROQ_ALL), quirks: PLAIN };
 pub(crate) static DEEPSEEK: OpenAi =
     OpenAi { declared: &compatible("deepseek", "DeepSeek", CHAT_ONLY), quirks: OLD_BOUND };
-pub(crate) static XAI: OpenAi = OpenAi { declared: &compatible("xai", "xAI", CHAT_ONLY), quirks: PLAIN };
-pub(crate) static TOGETHER: OpenAi = OpenAi { declared: &compatible("together", "Together", ALL), quirks: OLD_BOUND };
+pub(crate) static XAI: OpenAi = OpenAi { declared: &responsive("xai", "xAI", XAI_ALL), quirks: PLAIN };
+pub(crate) static TOGETHER: OpenAi =
+    OpenAi { declared: &compatible("together", "Together", TOGETHER_ALL), quirks: OLD_BOUND };
 pub(crate) static FIREWORKS: OpenAi =
     OpenAi { declared: &compatible("fireworks", "Fireworks", ALL), quirks: OLD_BOUND };
 pub(crate) static OPENROUTER: OpenAi =
@@ -60,8 +128,9 @@ pub(crate) static PERPLEXITY: OpenAi =
     OpenAi { declared: &compatible("perplexity", "Perplexity", CHAT_ONLY), quirks: OLD };
 pub(crate) static COHERE: OpenAi = OpenAi { declared: &compatible("cohere", "Cohere", CHAT_EMBED), quirks: OLD_BOUND };
 pub(crate) static NVIDIA: OpenAi = OpenAi { declared: &compatible("nvidia", "NVIDIA NIM", ALL), quirks: OLD_BOUND };
-pub(crate) static VLLM: OpenAi = OpenAi { declared: &compatible("vllm", "vLLM", ALL), quirks: PLAIN };
-pub(crate) static SGLANG: OpenAi = OpenAi { declared: &compatible("sglang", "SGLang", ALL), quirks: PLAIN };
+pub(crate) static VLLM: OpenAi = OpenAi { declared: &compatible("vllm", "vLLM", SERVER_ALL), quirks: PLAIN };
+pub(crate) static SGLANG: OpenAi = OpenAi { declared: &compatible("sglang", "SGLang", RERANK_ALL), quirks: PLAIN };
 pub(crate) static OLLAMA: OpenAi = OpenAi { declared: &compatible("ollama", "Ollama", ALL), quirks: OLD_BOUND };
-pub(crate) static LLAMACPP: OpenAi = OpenAi { declared: &compatible("llamacpp", "llama.cpp", ALL), quirks: PLAIN };
+pub(crate) static LLAMACPP: OpenAi =
+    OpenAi { declared: &compatible("llamacpp", "llama.cpp", RERANK_ALL), quirks: PLAIN };
 pub(crate) static LMSTUDIO: OpenAi = OpenAi { declared: &compatible("lmstudio", "LM Studio", ALL), quirks: OLD_BOUND };

@@ -5,9 +5,12 @@ mod adapter;
 mod azure;
 mod decode;
 pub(crate) mod errors;
+mod form;
 pub(crate) mod kinds;
+mod passing;
 pub(crate) mod request;
 mod stream;
+mod turns;
 mod wire;
 mod write;
 

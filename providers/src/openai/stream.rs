@@ -162,7 +162,7 @@ mod tests {
     fn the_usage_chunk_is_seen_and_taken_out() {
         let (result, out) = run(PLAIN.as_bytes(), true, &[]);
         result.unwrap();
-        let usage = Usage { input: 19, cached_input: 4, cache_write: 0, output: 10, reasoning: 2 };
+        let usage = Usage { input: 19, cached_input: 4, output: 10, reasoning: 2, ..Usage::default() };
         assert_eq!((out.usage, out.done, out.content), (Some(usage), true, true));
         assert_eq!(out.text, "Hello — \"wörld\"\n");
         assert!(!text(&out).contains("\"choices\":[]"));

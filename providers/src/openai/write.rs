@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::adapter::Quirks;
+use super::turns;
 use crate::adapter::{Target, TranslateError};
 use crate::call::Call;
-use crate::hub::{ChatRequest, Effort, Format, Media, Message, Part, Role, Tool, ToolChoice, parsed};
+use crate::hub::{ChatRequest, Effort, Format, Tool, ToolChoice, parsed};
 
 /// The body.
 pub(super) fn body(
@@ -16,8 +17,7 @@ pub(super) fn body(
 ) -> Result<Value, TranslateError> {
     let mut body = Map::new();
     body.insert("model".to_owned(), target.model.as_str().into());
-    let messages: Vec<Value> = request.messages.iter().flat_map(messages).collect();
-    body.insert("messages".to_owned(), messages.into());
+    body.insert("messages".to_owned(), turns::messages(&request.messages).into());
     if call.stream {
         body.insert("stream".to_owned(), true.into());
         if quirks.stream_options {
@@ -26,10 +26,11 @@ pub(super) fn body(
     }
     let bound = if quirks.max_tokens { "max_tokens" } else { "max_completion_tokens" };
     let sampling = &request.sampling;
-    let fields: [(&str, Option<Value>); 14] = [
+    let fields: [(&str, Option<Value>); 15] = [
         (bound, request.max_output.map(Value::from)),
         ("temperature", sampling.temperature.map(Value::from)),
         ("top_p", sampling.top_p.map(Value::from)),
+        ("top_k", sampling.top_k.map(Value::from)),
         ("seed", sampling.seed.map(Value::from)),
         ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
         ("presence_penalty", sampling.presence_penalty.map(Value::from)),
@@ -38,7 +39,8 @@ pub(super) fn body(
         ("top_logprobs", sampling.top_logprobs.map(Value::from)),
         ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
         ("reasoning_effort", effort(request, target).map(Value::from)),
-        ("user", request.user.as_deref().map(Value::from)),
+        // Longer names are refused; they are the client's own, and of no use to a provider.
+        ("user", request.user.as_deref().filter(|user| user.len() <= LONGEST_USER).map(Value::from)),
         ("service_tier", request.service_tier.as_deref().map(Value::from)),
         ("response_format", format(&request.format)?),
     ];
@@ -52,6 +54,8 @@ pub(super) fn body(
     tools(request, &mut body)?;
     Ok(body.into())
 }
+
+const LONGEST_USER: usize = 64;
 
 fn tools(request: &ChatRequest<'_>, body: &mut Map<String, Value>) -> Result<(), TranslateError> {
     if request.tools.is_empty() {
@@ -107,8 +111,11 @@ fn effort(request: &ChatRequest<'_>, target: &Target) -> Option<&'static str> {
     if ["gpt-3", "gpt-4", "chatgpt"].iter().any(|old| target.model.starts_with(old)) {
         return None;
     }
-    let effort = request.reasoning.effort.or_else(|| {
-        let budget = request.reasoning.budget.filter(|_| request.reasoning.wanted())?;
+    let asked = &request.reasoning;
+    // A budget is Anthropic's way, and sent by clients that do not know who answers: only models
+    // that are known to think are told.
+    let effort = asked.effort.filter(|_| asked.thinking.is_none() || thinks(&target.model)).or_else(|| {
+        let budget = asked.budget.filter(|_| asked.wanted() && thinks(&target.model))?;
         Some(match budget {
             0..=2048 => Effort::Low,
             2049..=8192 => Effort::Medium,
@@ -125,79 +132,10 @@ fn effort(request: &ChatRequest<'_>, target: &Target) -> Option<&'static str> {
     })
 }
 
-/// A message; results of tools are messages of their own, before the rest.
-fn messages(message: &Message<'_>) -> Vec<Value> {
-    let mut wires = Vec::new();
-    let (mut parts, mut calls) = (Vec::new(), Vec::new());
-    for part in &message.parts {
-        match part {
-            Part::ToolResult(result) => {
-                let said: Vec<Value> = result.parts.iter().filter_map(self::part).collect();
-                wires.push(json!({"role": "tool", "tool_call_id": result.id, "content": content(said)}));
-            }
-            Part::ToolCall { id, name, arguments, .. } => {
-                let function = json!({"name": name, "arguments": arguments});
-                calls.push(json!({"id": id, "type": "function", "function": function}));
-            }
-            other => parts.extend(self::part(other)),
-        }
-    }
-    if parts.is_empty() && calls.is_empty() && !wires.is_empty() {
-        return wires;
-    }
-    let role = match message.role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    };
-    let nothing = parts.is_empty() && !calls.is_empty();
-    let mut wire = json!({"role": role, "content": if nothing { Value::Null } else { content(parts) }});
-    if let Some(name) = &message.name {
-        wire["name"] = name.as_ref().into();
-    }
-    if !calls.is_empty() {
-        wire["tool_calls"] = calls.into();
-    }
-    wires.push(wire);
-    wires
-}
-
-/// Text alone as a string, which every server takes.
-fn content(mut parts: Vec<Value>) -> Value {
-    match parts.as_mut_slice() {
-        [] => json!(""),
-        [one] if one["type"] == "text" => one["text"].take(),
-        _ => parts.into(),
-    }
-}
-
-/// A part of a content; seals and marks of other providers have no place in it.
-fn part(part: &Part<'_>) -> Option<Value> {
-    let located = |media: &Media<'_>| match media {
-        Media::Url(url) | Media::Id(url) => url.to_string(),
-        Media::Data(blob) => format!("data:{};base64,{}", blob.media_type, blob.data),
-    };
-    Some(match part {
-        Part::Text(text) => json!({"type": "text", "text": text}),
-        Part::Image { media, detail } => {
-            let mut image = json!({"url": located(media)});
-            if let Some(detail) = detail {
-                image["detail"] = detail.as_ref().into();
-            }
-            json!({"type": "image_url", "image_url": image})
-        }
-        Part::File { media: Media::Id(id), .. } => json!({"type": "file", "file": {"file_id": id}}),
-        Part::File { media, name } => {
-            let name = name.as_deref().unwrap_or("file");
-            json!({"type": "file", "file": {"filename": name, "file_data": located(media)}})
-        }
-        Part::Audio(audio) => {
-            json!({"type": "input_audio", "input_audio": {"data": audio.data, "format": audio.format}})
-        }
-        Part::Thinking { .. } | Part::Redacted(_) | Part::ToolCall { .. } | Part::ToolResult(_) | Part::Cache(_) => {
-            return None;
-        }
-    })
+fn thinks(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let o_series = name.strip_prefix('o').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    o_series || name.starts_with("gpt-5") || name.starts_with("gpt-oss")
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
-use sluice_providers::{Adapter, Call, Exchange, Reply, ResponseHead, StreamOut, Target, TranslateError, Usage};
+use sluice_providers::{
+    Adapter, Call, Endpoint, Exchange, Reply, ResponseHead, StreamOut, Target, TranslateError, Usage,
+};
 
 use crate::files::{Golden, check, goldens};
 use crate::requests::{endpoint, pretty};
@@ -25,6 +27,15 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn parse(input: &str) -> Self {
+        Self::read(input, None)
+    }
+
+    /// The answer to a client that calls another endpoint with a plain question.
+    pub(crate) fn to_client_of(input: &str, endpoint: Endpoint) -> Self {
+        Self::read(input, Some(endpoint))
+    }
+
+    fn read(input: &str, other: Option<Endpoint>) -> Self {
         let (head, body) = input.split_once("\n\n").unwrap();
         let mut request = json!({"model": "public", "messages": [{"role": "user", "content": "hi"}]});
         let (mut kind, mut model, mut status, mut stream) = ("", "", StatusCode::OK, false);
@@ -50,7 +61,17 @@ impl Answer {
         }
         request["stream"] = stream.into();
         let body = if stream && kind == "bedrock" { aws::stream(body) } else { body.as_bytes().to_vec() };
-        let call = Call::parse(endpoint(&request), Bytes::from(request.to_string())).unwrap();
+        let asks = other.unwrap_or_else(|| endpoint(&request));
+        match other {
+            Some(Endpoint::Messages) => {
+                request =
+                    json!({"model": "public", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]});
+            }
+            Some(_) => request = json!({"model": "public", "input": "hi"}),
+            None => {}
+        }
+        request["stream"] = stream.into();
+        let call = Call::parse(asks, Bytes::from(request.to_string())).unwrap();
         let target = Target { model: model.to_owned(), max_output: 8192, api_version: None };
         Self { adapter: sluice_providers::adapter(kind).unwrap(), stream, body, call, target, status, headers }
     }
@@ -81,7 +102,7 @@ impl Answer {
     }
 
     /// What the client gets, and what the gateway learns.
-    fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         if !self.status.is_success() {
             let error = self.adapter.error(&self.head(), &self.body);
             let retry = if error.retryable { "retryable" } else { "final" };
@@ -107,7 +128,7 @@ impl Answer {
 }
 
 fn usage(usage: Option<Usage>) -> String {
-    usage.map_or("no usage\n".to_owned(), |usage| format!("{usage:?}\n"))
+    usage.map_or("no usage\n".to_owned(), |usage| format!("{usage:?}\n").replace(", units: 0", ""))
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod answers;
 mod aws;
+mod dialects;
 mod docs;
 mod files;
 mod merge;

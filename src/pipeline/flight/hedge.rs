@@ -10,7 +10,7 @@ use super::super::attempt::Attempt;
 use super::super::lease::Lease;
 use super::super::open::Gateway;
 use super::super::settle;
-use super::{Flight, Next};
+use super::{Flight, Next, Rest};
 use crate::config::HedgeAfter;
 use crate::upstream::{Picked, bit};
 
@@ -24,7 +24,7 @@ pub struct Hedge {
 impl Flight {
     /// When a second attempt is due beside this one; `None` if the model wants none.
     pub fn hedge_after(&self, attempt: &Attempt) -> Option<Duration> {
-        match self.plan.route().routing.hedge.filter(|_| self.streams)? {
+        match self.plan.route().routing.hedge.filter(|_| self.streams && matches!(self.tail, Rest::None))? {
             HedgeAfter::Time(time) => Some(time),
             HedgeAfter::P95 => {
                 let target = attempt.target()?;

@@ -9,7 +9,7 @@ use sluice_providers::{ErrorKind, TranslateError, UpstreamRequest};
 use super::super::attempt::Attempt;
 use super::super::open::Gateway;
 use super::super::route;
-use super::Flight;
+use super::{Flight, Rest};
 use crate::config::TargetRoute;
 use crate::error::Error;
 use crate::telemetry::Tried;
@@ -47,11 +47,13 @@ impl Flight {
                     return Next::Over(None);
                 }
                 let Some(call) = self.call.clone() else { return Next::Over(None) };
+                let Ok(tail) = self.tail.take() else { return Next::Over(None) };
                 self.tried |= bit(serving.index());
                 self.attempts += 1;
                 self.dialled = Some(serving.index());
                 let route = Arc::clone(self.plan.route());
                 let mut attempt = Attempt::new(route, call, serving, why, Arc::clone(&gateway.counter));
+                attempt.give_tail(tail);
                 if self.continuable() {
                     attempt.keep_text();
                 }
@@ -100,6 +102,9 @@ impl Flight {
 
     /// The request as another target takes it: a copy.
     pub fn copy_for(&self, target: &TargetRoute) -> Option<UpstreamRequest> {
+        if !matches!(self.tail, Rest::None) {
+            return None;
+        }
         target.provider.adapter.request(self.call.as_ref()?, &target.target).ok()
     }
 
@@ -108,7 +113,8 @@ impl Flight {
     pub fn again(&mut self, asked_for: Option<Duration>) -> Option<Duration> {
         let rules = &self.plan.route().routing.retry;
         let others = self.plan.asked().able & !self.tried;
-        if !rules.same_target || self.attempts >= rules.attempts || others != 0 {
+        let sent = matches!(self.tail, Rest::Gone);
+        if sent || !rules.same_target || self.attempts >= rules.attempts || others != 0 {
             return None;
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.attempts.min(16));
@@ -132,7 +138,7 @@ impl Flight {
     /// Changes to the model that steps in for this cause, if the config names one, and takes a
     /// lease for it; the one for the first model is given back. False leaves all as it was.
     pub async fn fall_back(&mut self, gateway: &Arc<Gateway>, kind: ErrorKind) -> bool {
-        let Some(call) = self.call.clone() else { return false };
+        let Some(call) = self.call.clone().filter(|_| !matches!(self.tail, Rest::Gone)) else { return false };
         let Some((plan, cause)) = route::fallback(gateway, &self.config, &self.who, &call, &self.plan, kind) else {
             return false;
         };
@@ -141,6 +147,7 @@ impl Flight {
             patience: &self.patience,
             waiting: &self.waiting,
             streams: self.streams,
+            endpoint: self.endpoint,
         };
         let admitted = gateway.admitted(&terms, &call, plan, &self.who, &mut self.recorder).await;
         let (plan, counted, admitted) = match admitted {

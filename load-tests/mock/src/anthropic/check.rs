@@ -99,7 +99,7 @@ pub(crate) fn count_tokens(heard: &Heard<'_>) -> Result<u64, Refusal> {
 fn version(heard: &Heard<'_>) -> Result<(), Refusal> {
     match heard.header("anthropic-version") {
         None => Err(Refusal::invalid("anthropic-version: header is required")),
-        Some("2023-06-01" | "2023-01-01") => Ok(()),
+        Some("2023-06-01" | "2023-01-01" | "2026-10-21") => Ok(()),
         Some(other) => Err(Refusal::invalid(format!("anthropic-version: \"{other}\" is not a valid version"))),
     }
 }
