@@ -85,8 +85,10 @@ impl Steered {
         }
     }
 
-    /// Takes the head of the answer, and returns the headers for the client.
-    pub fn head(&mut self, status: StatusCode, headers: HeaderMap) -> Result<HeaderMap, Error> {
+    /// Takes the head of the answer, and returns status and headers for the client. A refusal's status is what the
+    /// provider's own means to the client, as far as it says without its body: a key of ours that is refused is no
+    /// fault of the client's.
+    pub fn head(&mut self, status: StatusCode, headers: HeaderMap) -> Result<(StatusCode, HeaderMap), Error> {
         let State::Awaits(mut attempt) = std::mem::replace(&mut self.state, State::Over) else {
             return Err(Error::internal("an answer that nobody asked for"));
         };
@@ -98,9 +100,12 @@ impl Steered {
             attempt.begin_stream(&ResponseHead { status, headers: &headers });
             self.flight.commit(*attempt);
             self.state = State::Streams;
-            return Ok(out);
+            return Ok((status, out));
         }
+        let mut shown = status;
         if !status.is_success() {
+            let meant = attempt.refused(&ResponseHead { status, headers: &headers }, b"");
+            shown = meant.map_or(status, |error| error.status);
             out.insert(header::CONTENT_TYPE, JSON);
             for name in COME_BACK {
                 if let Some(value) = headers.get(&name) {
@@ -110,7 +115,7 @@ impl Steered {
         }
         let gathered = Gathered { attempt: *attempt, status, headers, body: BytesMut::new() };
         self.state = State::Gathers(Box::new(gathered));
-        Ok(out)
+        Ok((shown, out))
     }
 
     /// Takes the next bytes of the answer, and returns what the client gets in their place; `last` says that no more

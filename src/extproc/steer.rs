@@ -227,21 +227,24 @@ impl Steer {
         if let Some(label) = label.and_then(|value| value.to_str().ok()) {
             running.steered.answered_by(label);
         }
-        let mut wanted = match running.steered.head(status, came.clone()) {
-            Ok(wanted) => wanted,
+        let (shown, mut wanted) = match running.steered.head(status, came.clone()) {
+            Ok(head) => head,
             Err(error) => return self.at_once(Reply::error(&error, &running.request_id), false),
         };
         if let Ok(id) = HeaderValue::from_str(&running.request_id) {
             wanted.insert(REQUEST_ID, id);
         }
         if headers.end_of_stream {
-            return self.without_body(running, status, wanted);
+            return self.without_body(running, shown, wanted);
         }
         let events =
             wanted.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
         let held = self.asked.modes.response == pb::BodySendMode::Buffered;
-        let common =
-            pb::CommonResponse { header_mutation: Some(mutation::answer(&came, &wanted)), ..Default::default() };
+        let mut changes = mutation::answer(&came, &wanted);
+        if shown != status {
+            changes.set_headers.push(head::overwrite(":status", shown.as_str().to_owned()));
+        }
+        let common = pb::CommonResponse { header_mutation: Some(changes), ..Default::default() };
         let metadata = mutation::metadata(&running.steered.tally());
         let response = Said::ResponseHeaders(pb::HeadersResponse { response: Some(common) });
         let mut message = said(response);
