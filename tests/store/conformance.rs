@@ -35,6 +35,7 @@ on_every_engine!(
     the_promised_moment_is_true,
     a_free_slot_goes_to_the_next_in_line,
     better_classes_go_first_and_keys_share,
+    equal_turns_are_counted_in_their_order,
     a_waiter_that_does_not_fit_does_not_block_the_next,
     a_bucket_is_kept_for_the_better_class,
     time_lets_waiters_in,
@@ -109,6 +110,17 @@ async fn a_free_slot_goes_to_the_next_in_line(rig: Rig) {
         rig.woken(ask, place).await;
     }
     assert_eq!(rig.store.open_leases(), 1);
+}
+
+/// Two keys with the same cost have the same virtual finish time: who came first is ahead.
+async fn equal_turns_are_counted_in_their_order(rig: Rig) {
+    let world = World::new(&[], Some(1));
+    let (first, one, two) =
+        (world.ask("x", "standard", 1), world.ask("a", "standard", 10), world.ask("b", "standard", 10));
+    rig.granted(&first).await;
+    assert_eq!(rig.queued(&one).await.ahead, 0);
+    assert_eq!(rig.queued(&two).await.ahead, 1);
+    assert_eq!(rig.queued(&one).await.ahead, 0);
 }
 
 /// Serves one slot and says in which order.

@@ -55,7 +55,15 @@ if not waiters[a.i] then
   return answer('granted', 0, string.match(redis.call('HGET', OPEN, a.i), '^L(%S*) '))
 end
 if wait <= 0 or not judge() then return answer('denied', 0, '') end
-local ahead = redis.call('ZCOUNT', ready_key(p, a.c), '-inf', '(' .. text(w.finish))
+local line, finish = ready_key(p, a.c), text(w.finish)
+local ahead = redis.call('ZRANK', line, a.i)
+if not ahead then
+  -- It is set aside. Of equal finish times the older id goes first, as in the line itself.
+  ahead = redis.call('ZCOUNT', line, '-inf', '(' .. finish)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', line, finish, finish)) do
+    if id < a.i then ahead = ahead + 1 end
+  end
+end
 for _, lane in pairs(p.lanes) do
   if lane.k < a.k then ahead = ahead + lane.n end
 end
