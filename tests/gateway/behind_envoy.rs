@@ -252,3 +252,53 @@ async fn who_leaves_through_envoy_pays_for_what_came() {
     let spent = 1_000_000 - levels["limits"][0]["remaining"].as_i64().unwrap();
     assert!((12..100).contains(&spent), "{spent}");
 }
+
+fn openssl(dir: &std::path::Path, args: &str) {
+    let output = std::process::Command::new("openssl").current_dir(dir).args(args.split(' ')).output();
+    let output = output.expect("openssl does not start; scripts/test installs it");
+    assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// An authority (`ca.pem`), and certificates by it for the gateway (`server.pem`) and for Envoy (`cert.pem`).
+fn certificates() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("san"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    openssl(at, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority");
+    for (key, cert) in [("server.key", "server.pem"), ("key.pem", "cert.pem")] {
+        openssl(at, &format!("req -newkey rsa:2048 -nodes -keyout {key} -out {cert}.csr -subj /CN=party"));
+        let sign = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san";
+        openssl(at, &format!("x509 -req -in {cert}.csr {sign} -out {cert}"));
+    }
+    dir
+}
+
+/// A gateway that asks for a client certificate, and an Envoy with its printed config, changed by `edit`.
+async fn encrypted(certificates: &tempfile::TempDir, edit: impl FnOnce(String) -> String) -> Gate {
+    let dir = certificates.path().display();
+    let door = format!(
+        "ext_proc: {{ listen: 127.0.0.1:0, tls: {{ cert: {dir}/server.pem, key: {dir}/server.key, client_ca: {dir}/ca.pem }} }}\n"
+    );
+    let mut gate = Gate::alone(&["1M tokens/day per key"], Behaviour::default(), |text| text + &door).await;
+    let mode = sluice::config::ExtProcMode::Serve;
+    let config = sluice::extproc::envoy::config(&gate.gateway().live.snapshot(), mode, &gate.site()).unwrap();
+    let config = edit(config.replace("/etc/envoy/sluice/", &format!("{dir}/")));
+    gate.envoy = Some(crate::envoy::Envoy::start(gate.dir.path(), &config).await);
+    gate
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutual_tls_lets_in_an_envoy_with_a_certificate_and_no_other() {
+    let certificates = certificates();
+    let gate = encrypted(&certificates, |config| config).await;
+    let text = gate.chat(ask(true, json!({"tokens": 3}))).await.text().await.unwrap();
+    assert_eq!(events(&text).len(), 5, "{text}");
+    let without = |config: String| {
+        let line = config.lines().find(|line| line.contains("tls_certificates:")).unwrap().to_owned();
+        config.replace(&format!("{line}\n"), "")
+    };
+    let stranger = encrypted(&certificates, without).await;
+    let refused = stranger.chat(ask(false, json!({}))).await;
+    assert!(refused.status().is_server_error(), "{}", refused.status());
+    assert!(stranger.mock.requests().is_empty(), "nothing reached a provider");
+}
