@@ -46,8 +46,8 @@ pub struct Upstreams {
 impl Upstreams {
     /// Sends a request and waits for the head of the answer. No deadline but `connect`, that of
     /// connecting: the caller has its own. A request whose key is refused is sent again with another
-    /// key, if there is one that does not rest. What `tail` brings is
-    /// sent after the request's body, as it comes. Dropping the future cancels the request.
+    /// key, if there is one that does not rest. What `tail` brings is sent after the request's body,
+    /// as it comes. Dropping the future cancels the request.
     pub async fn send(
         &self,
         provider: &Provider,
@@ -69,9 +69,8 @@ impl Upstreams {
                 None => (body.into(), None),
             };
             headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
-            let mut builder = client.request(method, &url).headers(headers).body(body);
-            builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-            let mut wire = builder.build().map_err(|error| explain(provider, connect, &error))?;
+            let built = wire(client.request(method, &url).headers(headers).body(body), provider);
+            let mut wire = built.map_err(|error| explain(provider, connect, &error))?;
             let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
             let response = client.execute(wire).await.map_err(|error| explain(provider, connect, &error))?;
             let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
@@ -89,8 +88,7 @@ impl Upstreams {
         let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
         let builder = client.request(request.method.clone(), url).headers(request.headers.clone());
-        let builder = builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity");
-        let built = builder.body(request.body.clone()).build();
+        let built = wire(builder.body(request.body.clone()), provider);
         let mut wire = built.map_err(|error| explain(provider, provider.timeouts.connect, &error))?;
         auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
         let query = wire.url().query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -175,6 +173,11 @@ fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
         (true, false) => builder.http2_prior_knowledge(),
     };
     builder.build()
+}
+
+/// A request as it goes out, but for the credentials.
+fn wire(builder: reqwest::RequestBuilder, provider: &Provider) -> reqwest::Result<reqwest::Request> {
+    builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity").build()
 }
 
 fn no_credentials(provider: &Provider, why: &str) -> Error {

@@ -52,7 +52,7 @@ struct WireFunction<'a> {
 
 /// Where Google's own `OpenAI` endpoint puts its seals.
 #[derive(Deserialize)]
-struct Extra<'a> {
+pub(crate) struct Extra<'a> {
     #[serde(borrow)]
     google: Option<Google<'a>>,
 }
@@ -61,6 +61,13 @@ struct Extra<'a> {
 struct Google<'a> {
     #[serde(borrow)]
     thought_signature: Option<Text<'a>>,
+}
+
+impl<'a> Extra<'a> {
+    /// The seal, if there is one.
+    pub(crate) fn seal(self) -> Option<Cow<'a, str>> {
+        self.google?.thought_signature.map(|seal| seal.0)
+    }
 }
 
 #[derive(Deserialize)]
@@ -162,11 +169,7 @@ fn message<'a>(raw: &'a RawValue, index: usize, calls: &mut Calls<'a>) -> Result
     }
     parts.extend(wire.cache_control.map(|cache| Part::Cache(CacheMark { ttl: cache.ttl })));
     let name = wire.name.map(|name| name.0);
-    Ok(Message { role, name, parts, text_signature: signature(wire.extra_content), index })
-}
-
-fn signature(extra: Option<Extra<'_>>) -> Option<Cow<'_, str>> {
-    extra?.google?.thought_signature.map(|signature| signature.0)
+    Ok(Message { role, name, parts, text_signature: wire.extra_content.and_then(Extra::seal), index })
 }
 
 fn tool_call<'a>(call: WireToolCall<'a>, at: &str, calls: &mut Calls<'a>) -> Result<Part<'a>, BadRequest> {
@@ -178,7 +181,7 @@ fn tool_call<'a>(call: WireToolCall<'a>, at: &str, calls: &mut Calls<'a>) -> Res
         id: id.0,
         name: function.name.0,
         arguments: function.arguments.map_or(Cow::Borrowed(""), |arguments| arguments.0),
-        signature: signature(call.extra_content),
+        signature: call.extra_content.and_then(Extra::seal),
     })
 }
 

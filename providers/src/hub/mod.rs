@@ -16,9 +16,10 @@ mod uses;
 mod write;
 
 pub use completion::{Block, Choice, Completion};
-pub(crate) use conversation::located;
+pub(crate) use conversation::{Extra, located};
 pub use event::{Event, Finish, Sink};
 pub use message::{Audio, Blob, CacheMark, Media, Message, Part, Role, ToolResult};
+pub(crate) use parse::WireCache;
 pub use request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool, ToolChoice};
 pub(crate) use stream::{Bridge, Decoder, Frame, collect};
 pub(crate) use uses::check;

@@ -176,8 +176,8 @@ struct WireFunction<'a> {
 
 /// Anthropic's mark, also taken in chat requests as an extension.
 #[derive(Deserialize)]
-pub(super) struct WireCache {
-    pub(super) ttl: Option<String>,
+pub(crate) struct WireCache {
+    pub(crate) ttl: Option<String>,
 }
 
 fn tools(raw: Option<&RawValue>) -> Result<Vec<Tool<'_>>, BadRequest> {

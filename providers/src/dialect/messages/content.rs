@@ -7,14 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::call::BadRequest;
-use crate::hub::{Blob, CacheMark, Media, Message, Part, Role, ToolResult};
+use crate::hub::{Blob, CacheMark, Extra, Media, Message, Part, Role, ToolResult, WireCache};
 use crate::text::{Text, some, str_of};
-
-/// A mark up to which the prompt should be cached.
-#[derive(Deserialize)]
-pub(super) struct WireCache {
-    pub(super) ttl: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -52,6 +46,7 @@ struct WireBlock<'a> {
     #[serde(borrow)]
     data: Option<Text<'a>>,
     cache_control: Option<WireCache>,
+    /// Where another provider's seal on a call was put; clients send blocks back as they came.
     #[serde(borrow)]
     extra_content: Option<Extra<'a>>,
 }
@@ -68,19 +63,6 @@ struct WireSource<'a> {
     url: Option<Text<'a>>,
     #[serde(borrow)]
     file_id: Option<Text<'a>>,
-}
-
-/// Where another provider's seal on a call was put; clients send blocks back as they came.
-#[derive(Deserialize)]
-struct Extra<'a> {
-    #[serde(borrow)]
-    google: Option<Google<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Google<'a> {
-    #[serde(borrow)]
-    thought_signature: Option<Text<'a>>,
 }
 
 /// The calls made so far, by id, with the names of their tools.
@@ -159,8 +141,8 @@ fn block<'a>(wire: WireBlock<'a>, at: &str, calls: &mut Calls<'a>) -> Result<Par
             };
             calls.insert(id.0.clone(), name.0.clone());
             let arguments = some(wire.input).map_or(Cow::Borrowed("{}"), |input| Cow::Borrowed(input.get()));
-            let signature = wire.extra_content.and_then(|extra| extra.google?.thought_signature);
-            Ok(Part::ToolCall { id: id.0, name: name.0, arguments, signature: signature.map(|text| text.0) })
+            let signature = wire.extra_content.and_then(Extra::seal);
+            Ok(Part::ToolCall { id: id.0, name: name.0, arguments, signature })
         }
         "tool_result" => tool_result(wire, at, calls),
         "thinking" => Ok(Part::Thinking { text: or_empty(wire.thinking), signature: or_empty(wire.signature) }),

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 
 use super::content;
 use crate::call::{BadRequest, Call, optional};
-use crate::hub::{CacheMark, ChatRequest, Effort, Format, Message, Reasoning, Role, Sampling, Tool, ToolChoice};
+use crate::hub::{
+    CacheMark, ChatRequest, Effort, Format, Message, Reasoning, Role, Sampling, Tool, ToolChoice, WireCache,
+};
 use crate::text::{Text, some, str_of};
 
 #[derive(Deserialize)]
@@ -146,7 +148,7 @@ struct WireTool<'a> {
     #[serde(borrow)]
     input_schema: Option<&'a RawValue>,
     strict: Option<bool>,
-    cache_control: Option<content::WireCache>,
+    cache_control: Option<WireCache>,
 }
 
 fn tools(raw: Option<&RawValue>) -> Result<Vec<Tool<'_>>, BadRequest> {
