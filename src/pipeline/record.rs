@@ -154,7 +154,7 @@ impl Recorder {
         match decision {
             Ok(admitted) => {
                 self.record.queued = admitted.queued;
-                metrics.admission("all", "granted");
+                metrics.granted();
                 admitted.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
             }
             Err(error) => {

@@ -8,13 +8,15 @@ mod cache_metrics;
 pub mod logging;
 mod metrics;
 mod record;
+mod request_metrics;
 mod route_metrics;
+mod runtime_metrics;
 mod store_metrics;
 mod trace;
 
 pub use access_log::AccessLog;
 pub use cache_metrics::CacheMetrics;
-pub use metrics::{METRICS, Metrics};
+pub use metrics::Metrics;
 pub use record::{Outcome, Record, Tried};
 pub use route_metrics::{Attempts, RouteMetrics};
 pub use store_metrics::{StoreMetrics, WaitEnd};
