@@ -78,9 +78,11 @@ impl Compiler {
         let providers = self.providers(&raw.providers, &catalog);
         let models = self.models(raw, &providers, &policies, &catalog);
         let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
-        let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
+        let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw, "redis"));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
         let cache = raw.cache.as_ref().map(|raw| self.cache(raw));
+        let of_limits = raw.redis.as_ref().map(|raw| (raw, redis.as_ref()));
+        let shared_cache = self.shared_cache(raw.cache.as_ref(), of_limits);
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {
@@ -105,6 +107,7 @@ impl Compiler {
             redis,
             ext_proc,
             cache,
+            shared_cache,
             redacted: Value::Null,
             sources,
             fingerprint: self.hash.finalize().into(),
@@ -385,6 +388,7 @@ fn redacted(config: &Config) -> Value {
         })),
         "cache": config.cache.as_ref().map(|rules| json!({
             "semantic": rules.semantic, "scope": rules.scope.name(), "ttl_s": rules.ttl.as_secs(),
+            "shared": config.shared_cache.is_some(),
         })),
         "ext_proc": config.ext_proc.as_ref().map(|door| json!({
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
