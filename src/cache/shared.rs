@@ -73,6 +73,13 @@ struct Asked<'a> {
     until: Instant,
 }
 
+impl Asked<'_> {
+    /// The part of false hits accepted.
+    fn budget(&self) -> f64 {
+        self.control.budget(self.rules.max_false_hits)
+    }
+}
+
 /// What became of a value.
 enum Fetched {
     Entry(Arc<Entry>),
@@ -204,7 +211,7 @@ impl Cache {
                 Fetched::Entry(entry) => {
                     // What decides is the text that was sealed together with the answer.
                     let asks = entry.ask.text.as_deref();
-                    if let Some((_, similarity)) = asks.and_then(|asks| same(&prompt, asks, asked.rules, semantic)) {
+                    if let Some((_, similarity)) = asks.and_then(|asks| same(&prompt, asks, asked.budget(), semantic)) {
                         return Ok(Some(entry.found(Tier::Semantic(similarity))));
                     }
                 }
@@ -226,13 +233,13 @@ impl Cache {
         (text, prompt): (&str, &Prompt),
         semantic: &Semantic,
     ) -> Result<Vec<SharedPrompt>, Fault> {
-        let (partition, rules) = (&asked.ask.partition, asked.rules);
+        let (partition, budget) = (&asked.ask.partition, asked.budget());
         if shared.store.index() == Some(AnswerIndex::Stream) {
-            let found = shared.prompts.find(partition, text, rules.max_false_hits, semantic);
+            let found = shared.prompts.find(partition, text, budget, semantic);
             return Ok(found.map(|key| SharedPrompt { key, text: String::new() }).into_iter().collect());
         }
         let near = shared.store.nearest(partition, &semantic.embedding(text), SHORTLIST, asked.until).await?;
-        let judged = near.into_iter().filter_map(|near| Some((same(prompt, &near.text, rules, semantic)?.0, near)));
+        let judged = near.into_iter().filter_map(|near| Some((same(prompt, &near.text, budget, semantic)?.0, near)));
         let mut judged: Vec<(f64, SharedPrompt)> = judged.collect();
         judged.sort_by(|a, b| b.0.total_cmp(&a.0));
         Ok(judged.into_iter().map(|(_, near)| near).collect())
@@ -297,8 +304,8 @@ impl Cache {
 }
 
 /// Score and similarity of a stored prompt that asks the same.
-fn same(prompt: &Prompt, text: &str, rules: &CacheRules, semantic: &Semantic) -> Option<(f64, f32)> {
+fn same(prompt: &Prompt, text: &str, budget: f64, semantic: &Semantic) -> Option<(f64, f32)> {
     let judged = semantic.judge(prompt, &semantic.prompt(text));
-    let sure = judged.veto.is_none() && judged.score > semantic.threshold(rules.max_false_hits);
+    let sure = judged.veto.is_none() && judged.score > semantic.threshold(budget);
     (sure && judged.similarity >= LEAST_SIMILARITY).then_some((judged.score, judged.similarity))
 }

@@ -14,8 +14,9 @@ use sluice_policies::{PolicyError, PolicySet};
 use sluice_providers::catalog::{Catalog, Kind};
 use sluice_providers::{ADAPTERS, adapter};
 
+use super::cache::CachePolicy;
 use super::credentials::{Credentials, fill};
-use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
+use super::model::{Config, Identity, Limits, Provider, Redis, Telemetry, Timeouts};
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
 use super::routing::{Circuit, HealthRules};
 use super::values;
@@ -376,6 +377,7 @@ fn redacted(config: &Config) -> Value {
     keys.sort();
     let mut limits: Vec<String> = config.policies.limits().map(|limit| limit.id.to_string()).collect();
     limits.sort();
+    let redis = |redis: &Redis| json!({ "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len() });
     json!({
         "listen": config.listen.to_string(),
         "admin": config.admin.to_string(),
@@ -383,13 +385,9 @@ fn redacted(config: &Config) -> Value {
         "models": models,
         "keys": keys,
         "limits": limits,
-        "redis": config.redis.as_ref().map(|redis| json!({
-            "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len(),
-        })),
-        "cache": config.cache.as_ref().map(|rules| json!({
-            "semantic": rules.semantic, "scope": rules.scope.name(), "ttl_s": rules.ttl.as_secs(),
-            "shared": config.shared_cache.is_some(),
-        })),
+        "redis": config.redis.as_ref().map(redis),
+        "cache": config.cache.as_ref().map(CachePolicy::shown),
+        "cache_redis": config.shared_cache.as_deref().map(redis),
         "ext_proc": config.ext_proc.as_ref().map(|door| json!({
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
             "tls": door.tls.is_some(),

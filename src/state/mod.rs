@@ -12,8 +12,8 @@ mod shared;
 mod slices;
 mod store;
 
+pub use self::redis::{AnswerIndex, Answers, Fault, PromptPage, PurgeMark, SharedPrompt, Streamed};
 pub use memory::{Clock, MemoryStore};
-pub use redis::{AnswerIndex, Answers, Fault, PromptPage, PurgeMark, SharedPrompt, Streamed};
 pub use shared::SharedStore;
 pub use store::{
     Ask, Cause, Charge, Entry, Grant, LeaseId, LevelRow, Levels, Place, PoolRow, Refusal, Seen, Store, StoreError,
