@@ -5,12 +5,14 @@
 
 mod access_log;
 mod cache_metrics;
+mod line;
 pub mod logging;
 mod metrics;
 mod record;
 mod request_metrics;
 mod route_metrics;
 mod runtime_metrics;
+mod shared_cache_metrics;
 mod store_metrics;
 mod trace;
 
@@ -19,5 +21,6 @@ pub use cache_metrics::CacheMetrics;
 pub use metrics::Metrics;
 pub use record::{Outcome, Record, Tried};
 pub use route_metrics::{Attempts, RouteMetrics};
+pub use shared_cache_metrics::SharedCacheMetrics;
 pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};

@@ -61,7 +61,8 @@ impl Client {
         loop {
             let link = match self.idle.take() {
                 Some(link) => link,
-                None => self.open().await?,
+                // Boxed: seldom needed, and most of the size of this future.
+                None => Box::pin(self.open()).await?,
             };
             match link.exchange(request).await {
                 Ok((response, link)) => {
