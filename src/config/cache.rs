@@ -30,6 +30,8 @@ pub struct CacheRules {
     pub max_false_hits: f64,
     /// Conversations may be answered in other words too.
     pub history: bool,
+    /// Requests that ask the same at once share one call.
+    pub coalesce: bool,
 }
 
 /// Who shares answers.
@@ -67,6 +69,7 @@ impl Default for CacheRules {
             max_temperature: 1.0,
             max_false_hits: 0.01,
             history: false,
+            coalesce: true,
         }
     }
 }
@@ -107,6 +110,7 @@ impl Compiler {
                 budget,
             ),
             history: raw.history,
+            coalesce: raw.coalesce.unwrap_or(default.coalesce),
             ..default
         };
         if let Some(raw) = &raw.max_temperature {

@@ -38,4 +38,7 @@ pub(super) struct RawCache {
     /// Default false.
     #[serde(default)]
     pub(super) history: bool,
+    /// Requests that ask the same while an answer is on its way get that answer, from its beginning, instead of a call
+    /// of their own. Default true.
+    pub(super) coalesce: Option<bool>,
 }

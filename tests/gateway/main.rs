@@ -9,6 +9,8 @@ mod cache;
 #[cfg(test)]
 mod client_gone;
 #[cfg(test)]
+mod coalesce;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod credentials;
