@@ -182,9 +182,12 @@ async fn the_provider_is_cancelled_when_the_last_one_leaves() {
 
 #[tokio::test]
 async fn errors_of_the_provider_are_everybodys() {
-    let gate = Arc::new(Gate::start(&[], CACHE, Behaviour::default()).await);
+    // A delay made on purpose: time for all of them to come.
+    let slow = "m: { targets: [mock/gpt-4o-mini], faults: { delay: 1s } }";
+    let edit = |text: String| text.replace("m: [mock/gpt-4o-mini]", slow) + CACHE + "allow_faults: true\n";
+    let gate = Arc::new(Gate::with(&[], Behaviour::default(), edit).await);
     for stream in [false, true] {
-        let body = question(&format!("refused {stream}"), stream, &json!({"status": 400, "head_ms": 500}));
+        let body = question(&format!("refused {stream}"), stream, &json!({"status": 400}));
         let before = gate.mock.requests().len();
         let mut clients = JoinSet::new();
         for _ in 0..20 {
