@@ -58,9 +58,9 @@ pub enum Enters {
 impl Asking {
     /// What others must have in common with it to get its answer; `None` if nobody may.
     pub(super) fn key(&self) -> Option<JoinKey> {
-        let ask = self.keep.as_ref()?.joins()?;
+        let (ask, stamp) = self.keep.as_ref()?.joins()?;
         let call = &self.asked.call;
-        Some(JoinKey { ask, stream: call.stream, usage: call.include_usage })
+        Some(JoinKey { ask, stamp, stream: call.stream, usage: call.include_usage })
     }
 
     /// What the client called.

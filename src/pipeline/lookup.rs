@@ -12,7 +12,7 @@ use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
-use crate::cache::{Answer, Ask, Cache, Control, Digest, Found, Owner, Tier};
+use crate::cache::{Answer, Ask, Cache, Control, Digest, Found, Owner, Stamp, Tier};
 use crate::config::{CacheRules, Config};
 use crate::error::Error;
 use crate::telemetry::CacheMetrics;
@@ -54,8 +54,8 @@ impl Keep {
     }
 
     /// Who may share an answer that is on its way, if anybody.
-    pub(super) fn joins(&self) -> Option<Digest> {
-        self.joins.then_some(self.ask.key)
+    pub(super) fn joins(&self) -> Option<(Digest, Stamp)> {
+        self.joins.then_some((self.ask.key, self.ask.stamp))
     }
 
     /// An answer that was kept after the cache had been asked: its call is no longer there to be joined.
@@ -112,7 +112,7 @@ pub(super) async fn run(
             return Ok(Looked::Miss(None));
         }
     };
-    let found = if control.read { gateway.cache.find(&ask, &control, rules) } else { None };
+    let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
     match found {
         Some(found) => {
             recorder.looked_up(Cow::Borrowed(found.tier.name()));
@@ -146,10 +146,10 @@ async fn ask(
 ) -> Result<Result<Ask, &'static str>, Error> {
     let owner = Owner { tenant: Arc::clone(&who.key.tenant), key: Arc::clone(&who.key.name), user: who.user.clone() };
     let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
-    let heavy = call.body.len() > config.limits.count_off_thread_above;
+    let (heavy, stamp) = (call.body.len() > config.limits.count_off_thread_above, gateway.cache.stamp());
     let work = move || {
         let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();
-        Ask::of(&call, owner, &route.name, &targets, &rules)
+        Ask::of(&call, owner, &route.name, &targets, &rules).map(|ask| ask.since(stamp))
     };
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
 }
@@ -181,13 +181,4 @@ fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
 fn nothing_kept() -> Error {
     let message = "the cache has no answer to this request, and the request allows no other";
     Error::new(StatusCode::GATEWAY_TIMEOUT, "invalid_request_error", "not_cached", message)
-}
-
-impl Tier {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "hit-exact",
-            Self::Semantic(_) => "hit-semantic",
-        }
-    }
 }

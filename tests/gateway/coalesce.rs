@@ -158,6 +158,19 @@ async fn what_differs_is_not_joined() {
 }
 
 #[tokio::test]
+async fn a_call_that_began_before_a_purge_is_not_joined_after_it() {
+    let gate = Gate::start(&[], CACHE, Behaviour::default()).await;
+    let body = question("purged", true, &json!({"tokens": 40, "token_ms": 40}));
+    let first = gate.chat(body.clone()).await;
+    let url = format!("http://{}/cache/purge?key=web", gate.app.admin);
+    assert_eq!(gate.client.post(url).send().await.unwrap().status().as_u16(), 200);
+    let second = gate.chat(body.clone()).await;
+    assert_eq!(header(&second, "x-sluice-cache"), "miss");
+    assert_eq!(header(&gate.chat(body).await, "x-sluice-cache"), "hit-exact", "but the next one joins that");
+    assert!(first.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
 async fn the_provider_is_cancelled_when_the_last_one_leaves() {
     let gate = Gate::start(&["1M tokens/day per key"], CACHE, Behaviour::default()).await;
     let body = question("leave", true, &json!({"tokens": 2000, "token_ms": 20}));

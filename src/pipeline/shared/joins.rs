@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::{Call, Coming, Log, Reader};
-use crate::cache::Digest;
+use crate::cache::{Digest, Stamp};
 use crate::pipeline::waiting::Waiting;
 
 /// What two requests must have in common to get one answer: what they ask and whose it is, and how it is told.
@@ -14,6 +14,8 @@ use crate::pipeline::waiting::Waiting;
 pub struct JoinKey {
     /// The key of the cache, with the partition in it.
     pub ask: Digest,
+    /// What was purged before it asked: nobody gets an answer that was begun before a purge.
+    pub stamp: Stamp,
     /// Whether the answer streams.
     pub stream: bool,
     /// Whether the stream has usage.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::budget::Budget;
+use crate::cache::Stamp;
 use crate::pipeline::Tally;
 
 /// A call that a test speaks for, and a mark that it has been dropped.
@@ -42,7 +43,10 @@ impl Wake for Count {
     }
 }
 
-const KEY: JoinKey = JoinKey { ask: [7; 32], stream: true, usage: false };
+/// Of the one question in these tests.
+fn key() -> JoinKey {
+    JoinKey { ask: [7; 32], stamp: Stamp::default(), stream: true, usage: false }
+}
 
 fn head() -> Head {
     Head { status: StatusCode::OK, headers: HeaderMap::new() }
@@ -66,7 +70,7 @@ fn log(most: usize) -> Log {
 /// Begins a call with room for so many bytes, or joins the one there is.
 fn enter(joins: &Joins, waiting: &Waiting, most: usize) -> (Reader, Option<Speaker>) {
     let mut speaker = None;
-    let entered = joins.enter(KEY, waiting, (), |()| {
+    let entered = joins.enter(key(), waiting, (), |()| {
         let (say, events) = mpsc::unbounded_channel();
         let gone = Arc::new(AtomicBool::new(false));
         let script = Script { events, gone: Arc::clone(&gone) };
@@ -195,8 +199,8 @@ fn a_failure_of_the_first_requests_own_sends_the_others_on() {
             let coming: Coming = Box::pin(async move { Err(Failed { error: Error::internal("x"), own }) });
             Ok::<_, ()>((coming, log(10)))
         };
-        let Entered::First(mut first) = joins.enter(KEY, &waiting, (), fail) else { panic!() };
-        let Entered::Joined((), mut second) = joins.enter(KEY, &waiting, (), fail) else { panic!() };
+        let Entered::First(mut first) = joins.enter(key(), &waiting, (), fail) else { panic!() };
+        let Entered::Joined((), mut second) = joins.enter(key(), &waiting, (), fail) else { panic!() };
         let mut cx = Context::from_waker(Waker::noop());
         assert!(matches!(first.poll_head(&mut cx), Poll::Ready(Begins::Failed(_))));
         let second = second.poll_head(&mut cx);
@@ -204,7 +208,7 @@ fn a_failure_of_the_first_requests_own_sends_the_others_on() {
             (own, second),
             (true, Poll::Ready(Begins::Released)) | (false, Poll::Ready(Begins::Failed(_)))
         ));
-        assert!(matches!(joins.enter(KEY, &waiting, (), fail), Entered::First(_)), "one of them begins anew");
+        assert!(matches!(joins.enter(key(), &waiting, (), fail), Entered::First(_)), "one of them begins anew");
     }
 }
 
@@ -215,8 +219,8 @@ fn an_answer_in_one_piece_is_everybodys() {
         let coming: Coming = Box::pin(async move { Ok((head(), Rest::Whole(Bytes::from_static(b"{}")))) });
         Ok::<_, ()>((coming, log(1)))
     };
-    let Entered::First(mut first) = joins.enter(KEY, &waiting, (), begin) else { panic!() };
-    let Entered::Joined((), mut second) = joins.enter(KEY, &waiting, (), begin) else { panic!() };
+    let Entered::First(mut first) = joins.enter(key(), &waiting, (), begin) else { panic!() };
+    let Entered::Joined((), mut second) = joins.enter(key(), &waiting, (), begin) else { panic!() };
     for reader in [&mut second, &mut first] {
         let Poll::Ready(Begins::Head(_, Some(bytes))) = reader.poll_head(&mut Context::from_waker(Waker::noop()))
         else {
