@@ -39,7 +39,7 @@ pub enum Payload {
 /// flight's `waiting` say so; the answer may still come from another target. On an error the flight
 /// has been closed with it. Dropping the future is the client leaving: the provider is cancelled
 /// and the lease settled.
-pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error> {
+pub async fn run(gateway: &Arc<Gateway>, flight: Box<Flight>) -> Result<Answer, Error> {
     mirror::copy(gateway, &flight);
     let comments = !flight.config().limits.queue_comments.is_zero();
     let hold = flight.routing().hold;
@@ -55,7 +55,7 @@ pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error
     answer.await
 }
 
-async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
+async fn answer(gateway: &Arc<Gateway>, mut flight: Box<Flight>) -> Result<Answer, Error> {
     let mut last: Option<Failed> = None;
     loop {
         let terms = Terms::of(&flight);
@@ -114,7 +114,7 @@ pub(super) fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
     error
 }
 
-fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: Landed, terms: &Terms) -> Answer {
+fn commit(gateway: &Arc<Gateway>, mut flight: Box<Flight>, attempt: Attempt, landed: Landed, terms: &Terms) -> Answer {
     flight.commit(attempt);
     match landed {
         Landed::Whole(head, body) => {
