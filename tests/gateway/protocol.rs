@@ -255,6 +255,14 @@ async fn who_leaves_in_the_queue_or_in_the_middle_settles() {
     first.receive.message().await.unwrap().unwrap();
     // Nothing is said while it waits, not even that the call was accepted: Envoy may take it to another replica.
     assert!(tokio::time::timeout(Duration::from_millis(200), open(3)).await.is_err());
+    // That it has left is heard of before its turn comes.
+    let queued = async || {
+        let levels = gate.gateway().store.levels().await.unwrap();
+        levels.pools.iter().flat_map(|pool| &pool.waiting).any(|(_, waiting)| *waiting > 0)
+    };
+    while queued().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     drop(first);
     gate.settled().await;
     assert_eq!(gate.mock.requests().len(), 1, "who left did not reach the provider");

@@ -12,19 +12,25 @@ use super::client::Idle;
 use super::connect::Cause;
 use super::link::Link;
 
+/// A poll hands on so many bytes, then other tasks have their turn: a provider that sends faster than
+/// this is relayed would keep its task busy, and others that follow the same stream waiting.
+const BURST: usize = 16 * 1024;
+
 /// An answer's body. Read to its end, its connection serves the next request; dropped before, the
 /// connection is closed.
 pub(in crate::upstream) struct Body {
     incoming: Incoming,
     link: Option<Box<Link>>,
     idle: Arc<Idle>,
+    /// Bytes handed on since the last time there were none.
+    burst: usize,
 }
 
 type Piece = Option<Result<Frame<Bytes>, hyper::Error>>;
 
 impl Body {
     pub(super) fn new(incoming: Incoming, link: Box<Link>, idle: Arc<Idle>) -> Self {
-        let mut body = Self { incoming, link: Some(link), idle };
+        let mut body = Self { incoming, link: Some(link), idle, burst: 0 };
         if body.incoming.is_end_stream() {
             body.rest();
         }
@@ -76,7 +82,18 @@ impl http_body::Body for Body {
             this.rest();
             return Poll::Ready(None);
         }
-        let Poll::Ready(piece) = this.next(cx) else { return Poll::Pending };
+        if this.burst >= BURST {
+            this.burst = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Poll::Ready(piece) = this.next(cx) else {
+            this.burst = 0;
+            return Poll::Pending;
+        };
+        if let Some(Some(Ok(frame))) = &piece {
+            this.burst += frame.data_ref().map_or(0, Bytes::len);
+        }
         match &piece {
             // With the last piece of a body whose length is known nothing is left to read.
             Some(Some(Ok(_))) if this.incoming.is_end_stream() => this.rest(),

@@ -1,5 +1,6 @@
 //! Opens connections: names, TCP, TLS.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::Uri;
@@ -14,6 +15,9 @@ use tower_service::Service;
 /// A peer that is gone without a word is noticed after about a minute.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
+
+/// What TLS trusts: read from the system once, not for each provider.
+static TLS: OnceLock<ClientConfig> = OnceLock::new();
 
 /// What a connection runs over.
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -34,8 +38,7 @@ impl Connector {
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
         tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
-        let tls = ClientConfig::builder().with_platform_verifier()?.with_no_client_auth();
-        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1();
         Ok(Self(builder.wrap_connector(tcp)))
     }
 
@@ -44,4 +47,12 @@ impl Connector {
         // A connector is always ready: it holds nothing.
         self.0.clone().call(origin.clone()).await
     }
+}
+
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    if let Some(known) = TLS.get() {
+        return Ok(known.clone());
+    }
+    let made = ClientConfig::builder().with_platform_verifier()?.with_no_client_auth();
+    Ok(TLS.get_or_init(|| made).clone())
 }

@@ -1,6 +1,7 @@
 //! A client against peers that answer, close, cut and fall silent.
 #![expect(clippy::disallowed_methods, reason = "tests")]
 
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -118,4 +119,39 @@ async fn nobody_listening_and_nobody_answering_are_told_apart() {
     assert!(matches!(ask(&client).await, Err(Fault::Broke(_))));
     served.await.unwrap();
     assert!(matches!(ask(&client).await, Err(Fault::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_provider_that_sends_faster_than_it_is_read_leaves_others_their_turn() {
+    let (client, listener) = client().await;
+    let served = tokio::spawn(async move {
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let piece = format!("400\r\n{}\r\n", "x".repeat(1024));
+        answer(&mut peer, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        peer.write_all((piece.repeat(256) + "0\r\n\r\n").as_bytes()).await.unwrap();
+    });
+    let mut body = ask(&client).await.unwrap().into_body();
+    served.await.unwrap();
+    let mut total = 0;
+    while !body.is_end_stream() {
+        // All that one poll of a task would take.
+        let seen = std::future::poll_fn(|cx| {
+            let mut seen = 0;
+            loop {
+                match std::pin::Pin::new(&mut body).poll_frame(cx) {
+                    std::task::Poll::Ready(Some(frame)) => seen += frame.unwrap().into_data().unwrap().len(),
+                    std::task::Poll::Ready(None) => return std::task::Poll::Ready((seen, true)),
+                    std::task::Poll::Pending if seen > 0 => return std::task::Poll::Ready((seen, false)),
+                    std::task::Poll::Pending => return std::task::Poll::Pending,
+                }
+            }
+        });
+        let (seen, over) = seen.await;
+        assert!(seen < 32 * 1024, "{seen}");
+        total += seen;
+        if over {
+            break;
+        }
+    }
+    assert_eq!(total, 256 * 1024);
 }
