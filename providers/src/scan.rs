@@ -1,17 +1,18 @@
 //! Where the members of a JSON object stand, found without reading what is in them.
 //!
 //! Most of a request is text in strings, and most of its cost is looking at each byte of them. Here
-//! a string is left by searching for its closing quote alone. What is nested is only matched
-//! bracket by bracket: whoever uses a member parses it, and a member nobody uses is the provider's
-//! to refuse.
+//! many bytes are looked at together, and only for what ends a string or a nested value. Brackets are
+//! only counted: whoever uses a member parses it, and a member nobody uses is the provider's to refuse.
 
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
+use walk::Ends;
 
 /// Calls `found` with the name and the place of every member of the object that is all of `body`.
 /// `None` for whatever is not plain: broken JSON, and names with escapes.
 pub(crate) fn members(body: &[u8], mut found: impl FnMut(&[u8], Range<usize>) -> Option<()>) -> Option<()> {
+    let ends = Ends::new();
     let mut at = blanks(body, 0);
     expect(body, at, b'{')?;
     at = blanks(body, at + 1);
@@ -20,7 +21,7 @@ pub(crate) fn members(body: &[u8], mut found: impl FnMut(&[u8], Range<usize>) ->
     }
     loop {
         expect(body, at, b'"')?;
-        let end = string_end(body, at)?;
+        let end = at + 1 + ends.string(body.get(at + 1..)?)?;
         let name = body.get(at + 1..end - 1)?;
         if name.contains(&b'\\') {
             return None;
@@ -28,7 +29,7 @@ pub(crate) fn members(body: &[u8], mut found: impl FnMut(&[u8], Range<usize>) ->
         at = blanks(body, end);
         expect(body, at, b':')?;
         let start = blanks(body, at + 1);
-        let end = value_end(body, start)?;
+        let end = value_end(ends, body, start)?;
         found(name, start..end)?;
         at = blanks(body, end);
         match body.get(at)? {
@@ -48,23 +49,11 @@ fn blanks(body: &[u8], at: usize) -> usize {
     at + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count()
 }
 
-/// The end of the string whose opening quote is at `start`: the next quote that is not escaped.
-fn string_end(body: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        let quote = at + memchr::memchr(b'"', body.get(at..)?)?;
-        let escapes = body.get(start + 1..quote)?.iter().rev().take_while(|byte| **byte == b'\\').count();
-        at = quote + 1;
-        if escapes % 2 == 0 {
-            return Some(at);
-        }
-    }
-}
-
-fn value_end(body: &[u8], start: usize) -> Option<usize> {
+fn value_end(ends: Ends, body: &[u8], start: usize) -> Option<usize> {
+    let rest = || body.get(start + 1..);
     match body.get(start)? {
-        b'"' => string_end(body, start),
-        b'{' | b'[' => nested_end(body, start),
+        b'"' => Some(start + 1 + ends.string(rest()?)?),
+        b'{' | b'[' => Some(start + 1 + ends.nested(rest()?)?),
         _ => {
             let length = body.get(start..)?.iter().take_while(|byte| !b",]} \n\r\t".contains(byte)).count();
             let end = start + length;
@@ -73,26 +62,8 @@ fn value_end(body: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-fn nested_end(body: &[u8], start: usize) -> Option<usize> {
-    let (mut at, mut depth) = (start, 0_usize);
-    loop {
-        match body.get(at)? {
-            b'"' => {
-                at = string_end(body, at)?;
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-}
+mod lanes;
+mod walk;
 
 #[cfg(test)]
 mod tests {

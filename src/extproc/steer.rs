@@ -143,7 +143,7 @@ impl Steer {
             Err(reply) => return self.at_once(reply, in_pieces),
         };
         match Steered::begin(&self.gateway, flight).await {
-            Ok((mut steered, target, request)) => {
+            Ok((mut steered, target, mut request)) => {
                 let mut headers = pb::HeaderMutation { set_headers: Vec::new(), remove_headers: foreign };
                 let (body, end) = read.unwrap_or((Bytes::new(), End::Piece));
                 let body = if self.attempts {
@@ -152,6 +152,7 @@ impl Steer {
                     headers.set_headers.push(head::overwrite("content-length", body.len().to_string()));
                     body
                 } else {
+                    request.body = request.body.into_bytes().into();
                     let signed = match self.gateway.upstreams.signed(&target.provider, &request).await {
                         Ok(signed) => signed,
                         Err(error) => {
@@ -160,7 +161,7 @@ impl Steer {
                         }
                     };
                     for_provider(&mut headers, mutation::signed(&target, &signed, request.body.len()));
-                    request.body
+                    request.body.into_bytes()
                 };
                 let model = steered.tally().model.map_or_else(String::new, |model| model.to_string());
                 headers.set_headers.push(head::overwrite(MODEL, model));

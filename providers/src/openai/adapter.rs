@@ -12,6 +12,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
     Usage,
 };
+use crate::body::Body;
 use crate::call::{Call, Endpoint};
 use crate::declare::Declaration;
 use crate::dialect::{self, Dialect};
@@ -40,10 +41,10 @@ impl OpenAi {
     }
 
     /// A JSON request.
-    pub(crate) fn post(path: String, body: Bytes) -> UpstreamRequest {
+    pub(crate) fn post(path: String, body: impl Into<Body>) -> UpstreamRequest {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        UpstreamRequest { method: Method::POST, path, headers, body }
+        UpstreamRequest { method: Method::POST, path, headers, body: body.into() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
+use sluice_providers::Body;
 use tokio_util::task::TaskTracker;
 
 use super::aws::{self, Signer};
@@ -82,6 +83,11 @@ impl Auth {
     /// How often a request may be sent.
     pub(in crate::upstream) fn tries(&self) -> usize {
         if let Live::Keys { ring, .. } = &self.0 { ring.len().max(1) } else { 1 }
+    }
+
+    /// A body of which the credentials can be made: a signature is over one slice.
+    pub(in crate::upstream) fn readable(&self, body: Body) -> Body {
+        if matches!(self.0, Live::Aws(_)) { body.into_bytes().into() } else { body }
     }
 
     /// Puts the credentials on a request, whose other headers and body must be final. Waits only
