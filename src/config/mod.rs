@@ -22,7 +22,7 @@ mod targets;
 mod values;
 mod watch;
 
-pub use cache::{CacheRules, CacheScope};
+pub use cache::{CachePolicy, CacheRules, CacheScope};
 pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
@@ -31,4 +31,5 @@ pub use model::{
     Telemetry, Timeouts,
 };
 pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
+pub use values::percent;
 pub use watch::watch;
