@@ -41,3 +41,4 @@ pub use declare::{Declaration, Feature, Support};
 pub use error::{ErrorKind, UpstreamError};
 pub use fault_type::anthropic as anthropic_error_type;
 pub use form::FormScanner;
+pub use scan::elements;

@@ -4,7 +4,7 @@ use moka::sync::Cache;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use sluice_providers::catalog::{ImageRule, Model, Tokenizer};
-use sluice_providers::{BadRequest, Call, Endpoint, Field};
+use sluice_providers::{BadRequest, Call, Endpoint, Field, elements};
 
 use super::items;
 use super::message::{self, Tally};
@@ -107,12 +107,10 @@ impl Counter {
 
     fn chat(&self, call: &Call, model: &Model) -> Result<Tally, BadRequest> {
         let raw = call.raw(Field::Messages).unwrap_or("[]");
-        let messages: Vec<&RawValue> = serde_json::from_str(raw)
-            .map_err(|error| BadRequest::field("messages", format!("`messages` must be an array: {error}")))?;
         let mut total = Tally { tokens: message::overhead(model.tokenizer).reply, estimated: false };
-        for (index, raw) in messages.iter().enumerate() {
-            let count = || message::tokens(model, raw.get(), index);
-            total.add(self.remembered(model, b'm', raw.get(), count)?);
+        for (index, raw) in list(raw, "messages")?.into_iter().enumerate() {
+            let count = || message::tokens(model, raw, index);
+            total.add(self.remembered(model, b'm', raw, count)?);
         }
         for field in [Field::Tools, Field::Functions] {
             let Some(raw) = call.raw(field) else { continue };
@@ -132,10 +130,9 @@ impl Counter {
         if raw.starts_with('"') {
             total.add(self.item(call, model, field)?);
         } else {
-            let list: Vec<&RawValue> = serde_json::from_str(raw)
-                .map_err(|error| BadRequest::field(param, format!("`{param}` must be an array: {error}")))?;
-            for raw in list {
-                total.add(self.remembered(model, b'i', raw.get(), || Ok(items::tokens(model, raw.get())))?);
+            for (index, raw) in list(raw, param)?.into_iter().enumerate() {
+                let wrong = |error| BadRequest::field(param, format!("`{param}[{index}]` is not JSON: {error}"));
+                total.add(self.remembered(model, b'i', raw, || items::checked(model, raw).map_err(wrong))?);
             }
         }
         total.add(self.item(call, model, Field::System)?);
@@ -180,6 +177,16 @@ impl Counter {
         self.memo.insert(key, tally);
         Ok(tally)
     }
+}
+
+/// The elements of an array. Those that were counted before are known to be JSON, and are not parsed again.
+fn list<'a>(raw: &'a str, param: &str) -> Result<Vec<&'a str>, BadRequest> {
+    if let Some(found) = elements(raw) {
+        return Ok(found);
+    }
+    let list: Vec<&RawValue> = serde_json::from_str(raw)
+        .map_err(|error| BadRequest::field(param, format!("`{param}` must be an array: {error}")))?;
+    Ok(list.into_iter().map(RawValue::get).collect())
 }
 
 /// 128 bits of SHA-256 over everything the count depends on: nobody can make two messages that

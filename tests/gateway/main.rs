@@ -31,6 +31,8 @@ mod faults;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod protocol;
