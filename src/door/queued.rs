@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::drive::{Answer, Payload, Relay};
+use crate::drive::{Answer, BrokenOff, Payload, Relay};
 use crate::error::Error;
 use crate::pipeline::Waiting;
 
@@ -35,7 +35,7 @@ impl Queued {
         Self { state: State::Waits(coming), waiting, every, next: Box::pin(sleep(Duration::ZERO)) }
     }
 
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
             match &mut self.state {
                 State::Over => return Poll::Ready(None),
@@ -43,7 +43,7 @@ impl Queued {
                 State::Waits(coming) => match coming.as_mut().poll(cx) {
                     Poll::Ready(outcome) => {
                         if let Some(bytes) = self.arrived(outcome) {
-                            return Poll::Ready(Some(bytes));
+                            return Poll::Ready(Some(Ok(bytes)));
                         }
                     }
                     Poll::Pending => {
@@ -52,7 +52,7 @@ impl Queued {
                         }
                         self.next.as_mut().reset(Instant::now() + self.every);
                         // A comment (WHATWG HTML, section 9.2.6): clients and proxies see life, and ignore it.
-                        return Poll::Ready(Some(Bytes::from(self.waiting.comment())));
+                        return Poll::Ready(Some(Ok(Bytes::from(self.waiting.comment()))));
                     }
                 },
             }

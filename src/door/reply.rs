@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::queued::Queued;
-use crate::drive::{Answer, Payload, Relay};
+use crate::drive::{Answer, BrokenOff, Payload, Relay};
 use crate::error::{Error, Retry, Style};
 use crate::pipeline::Waiting;
 
@@ -42,7 +42,7 @@ pub struct Reply {
 pub enum Body {
     /// All of it; `None` once it has been taken, or if it is empty.
     Whole(Option<Bytes>),
-    /// Server-sent events as they come.
+    /// Server-sent events, or sound, as they come.
     Stream(Box<Relay>),
     /// Comments until the answer comes, then the answer as events.
     Queued(Box<Queued>),
@@ -53,10 +53,10 @@ impl Body {
         Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
-    /// The next bytes; `None` is the end.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// The next bytes; `None` is the end. After an error the client must not take what it has for all of it.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         match self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take()),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
             Self::Stream(relay) => relay.poll_next(cx),
             Self::Queued(queued) => queued.poll_next(cx),
         }

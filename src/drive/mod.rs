@@ -16,6 +16,6 @@ mod relay;
 mod run;
 mod steered;
 
-pub use relay::Relay;
+pub use relay::{BrokenOff, Relay};
 pub use run::{Answer, Payload, run};
 pub use steered::Steered;

@@ -30,7 +30,7 @@ pub struct Answer {
 pub enum Payload {
     /// All of it.
     Whole(Bytes),
-    /// Server-sent events as they come.
+    /// Server-sent events, or sound, as they come.
     Stream(Box<Relay>),
 }
 
@@ -125,7 +125,11 @@ fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: 
             Answer { status: head.status, headers, payload: Payload::Whole(body) }
         }
         Landed::Stream(stream) => {
-            let (status, headers) = (stream.head.status, headers(&flight, &stream.head.headers));
+            let (status, mut headers) = (stream.head.status, headers(&flight, &stream.head.headers));
+            if !stream.events {
+                // Known before the end: sound is billed by its text.
+                headers.insert(COST, dollars(flight.tally().cost_micros));
+            }
             let relay = Relay::new(gateway, flight, *stream, faults::cut(gateway, terms));
             Answer { status, headers, payload: Payload::Stream(Box::new(relay)) }
         }

@@ -238,8 +238,6 @@ impl Steer {
         if headers.end_of_stream {
             return self.without_body(running, shown, wanted);
         }
-        let events =
-            wanted.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
         let held = self.asked.modes.response == pb::BodySendMode::Buffered;
         let mut changes = mutation::answer(&came, &wanted);
         if shown != status {
@@ -250,8 +248,8 @@ impl Steer {
         let response = Said::ResponseHeaders(pb::HeadersResponse { response: Some(common) });
         let mut message = said(response);
         message.dynamic_metadata = Some(metadata);
-        if held && events {
-            // Needs allow_mode_override; without it the events come all at once at the end.
+        if held && running.steered.streams() {
+            // Needs allow_mode_override; without it all comes at once at the end.
             self.asked.modes.response = pb::BodySendMode::Streamed;
             message.mode_override = Some(pb::ProcessingMode {
                 response_header_mode: pb::HeaderSendMode::Send.into(),

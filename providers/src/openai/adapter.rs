@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::decode::{self, ChatDecoder};
 use super::passing::Passing;
+use super::sound::Sound;
 use super::stream::OpenAiStream;
 use super::wire::{self, Whole};
 use super::{errors, form, request, write};
@@ -52,6 +53,10 @@ impl OpenAi {
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     kind.is_empty() || kind.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"))
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 impl Adapter for OpenAi {
@@ -103,7 +108,7 @@ impl Adapter for OpenAi {
         Ok(Reply { body, usage, text })
     }
 
-    fn stream(&self, _head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
+    fn stream(&self, head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
         if self.translates(exchange.call) {
             return dialect::stream(ChatDecoder::default(), exchange, None);
         }
@@ -111,6 +116,7 @@ impl Adapter for OpenAi {
             Endpoint::ChatCompletions | Endpoint::Completions => {
                 Box::new(OpenAiStream::new(!exchange.call.include_usage))
             }
+            Endpoint::Speech if !is_events(head.headers) => Box::new(Sound),
             _ => Box::new(Passing::new()),
         }
     }
