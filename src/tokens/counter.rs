@@ -2,10 +2,10 @@
 
 use moka::sync::Cache;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use sluice_providers::catalog::{ImageRule, Model, Tokenizer};
 use sluice_providers::{BadRequest, Call, Endpoint, Field, elements};
 
+use super::digest::{Digest, Digester};
 use super::items;
 use super::message::{self, Tally};
 use super::{prompt, tools, vocabulary};
@@ -51,13 +51,14 @@ pub struct Counted {
 
 /// Counts calls. Shared by all requests; its memo is bounded.
 pub struct Counter {
-    memo: Cache<[u8; 16], Tally>,
+    memo: Cache<Digest, Tally>,
+    digester: Digester,
 }
 
 impl Counter {
     /// A counter that remembers up to `memo_entries` messages (about 100 bytes each).
     pub fn new(memo_entries: u64) -> Self {
-        Self { memo: Cache::new(memo_entries) }
+        Self { memo: Cache::new(memo_entries), digester: Digester::new() }
     }
 
     /// Loads OpenAI's vocabularies and those of `more`, so that the first request need not. Takes
@@ -169,7 +170,7 @@ impl Counter {
         if raw.len() < MEMO_FROM {
             return count();
         }
-        let key = key(model, kind, raw);
+        let Some(key) = self.digester.of(context(model, kind), raw) else { return count() };
         if let Some(tally) = self.memo.get(&key) {
             return Ok(tally);
         }
@@ -189,9 +190,8 @@ fn list<'a>(raw: &'a str, param: &str) -> Result<Vec<&'a str>, BadRequest> {
     Ok(list.into_iter().map(RawValue::get).collect())
 }
 
-/// 128 bits of SHA-256 over everything the count depends on: nobody can make two messages that
-/// share one.
-fn key(model: &Model, kind: u8, raw: &str) -> [u8; 16] {
+/// Everything but the text that a count depends on.
+fn context(model: &Model, kind: u8) -> [u8; 11] {
     let tokenizer: u8 = match model.tokenizer {
         Tokenizer::Cl100k => 1,
         Tokenizer::O200k | Tokenizer::Ratio { .. } => 2,
@@ -210,15 +210,10 @@ fn key(model: &Model, kind: u8, raw: &str) -> [u8; 16] {
         ImageRule::Flat { tokens } => (4, tokens, 0),
         ImageRule::None => (0, 0, 0),
     };
-    let mut hash = Sha256::new();
-    hash.update([kind, tokenizer, rule]);
-    hash.update(a.to_le_bytes());
-    hash.update(b.to_le_bytes());
-    hash.update(raw);
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut key = [0; 16];
-    key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    key
+    let bytes = [kind, tokenizer, rule].into_iter().chain(a.to_le_bytes()).chain(b.to_le_bytes());
+    let mut context = [0; 11];
+    context.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    context
 }
 
 fn plain(call: &Call, model: &Model, field: Field, param: &'static str) -> Result<(Tally, u64), BadRequest> {
