@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::raw::RawRedis;
+
 /// Which answers are kept and who shares them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,11 +39,22 @@ pub(super) struct RawCache {
     /// `semantic`: also the last question of a conversation; what came before must be the same.
     /// Default false.
     pub(super) history: Option<bool>,
+    /// Requests that ask the same while an answer is on its way get that answer, from its
+    /// beginning, instead of a call of their own. Default true.
+    pub(super) coalesce: Option<bool>,
     /// Other terms for some requests. The first rule that matches counts; what it leaves out is as
     /// in the section itself.
     #[serde(default)]
     #[schemars(with = "Vec<RawCacheRule>")]
     pub(super) rules: Vec<Spanned<RawCacheRule>>,
+    /// Share answers with the other replicas, through the section `redis` or the one here. Default true
+    /// where there is one of them. Changing it needs a restart.
+    #[schemars(with = "Option<bool>")]
+    pub(super) shared: Option<Spanned<bool>>,
+    /// A Redis for answers alone, with the keys of the section `redis` but `lease` and `slice_percent`:
+    /// one that may evict, which a store of limits must not. `timeout` is for a whole look-up. Changing
+    /// it needs a restart.
+    pub(super) redis: Option<RawRedis>,
 }
 
 /// Terms of the cache for some requests.
@@ -73,6 +86,8 @@ pub(super) struct RawCacheRule {
     pub(super) max_false_hits: Option<Spanned<String>>,
     /// Also the last question of a conversation.
     pub(super) history: Option<bool>,
+    /// Requests that ask the same at once share one call.
+    pub(super) coalesce: Option<bool>,
 }
 
 /// Patterns that all must match; `*` stands for anything.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::drive::{Answer, BrokenOff, Payload, Relay};
+use crate::drive::{Answer, Payload};
 use crate::error::Error;
-use crate::pipeline::Waiting;
+use crate::pipeline::{Events, Waiting};
 
 /// An answer that has not come yet. Dropping it is the client leaving.
 pub(super) type Coming = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
@@ -25,7 +25,7 @@ pub struct Queued {
 
 enum State {
     Waits(Coming),
-    Flows(Box<Relay>),
+    Flows(Box<dyn Events>),
     Over,
 }
 
@@ -35,15 +35,15 @@ impl Queued {
         Self { state: State::Waits(coming), waiting, every, next: Box::pin(sleep(Duration::ZERO)) }
     }
 
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             match &mut self.state {
                 State::Over => return Poll::Ready(None),
-                State::Flows(relay) => return relay.poll_next(cx),
+                State::Flows(events) => return events.poll_next(cx),
                 State::Waits(coming) => match coming.as_mut().poll(cx) {
                     Poll::Ready(outcome) => {
                         if let Some(bytes) = self.arrived(outcome) {
-                            return Poll::Ready(Some(Ok(bytes)));
+                            return Poll::Ready(Some(bytes));
                         }
                     }
                     Poll::Pending => {
@@ -52,7 +52,7 @@ impl Queued {
                         }
                         self.next.as_mut().reset(Instant::now() + self.every);
                         // A comment (WHATWG HTML, section 9.2.6): clients and proxies see life, and ignore it.
-                        return Poll::Ready(Some(Ok(Bytes::from(self.waiting.comment()))));
+                        return Poll::Ready(Some(Bytes::from(self.waiting.comment())));
                     }
                 },
             }
@@ -63,8 +63,8 @@ impl Queued {
     fn arrived(&mut self, outcome: Result<Answer, Error>) -> Option<Bytes> {
         self.state = State::Over;
         match outcome {
-            Ok(Answer { payload: Payload::Stream(relay), .. }) => {
-                self.state = State::Flows(relay);
+            Ok(Answer { payload: Payload::Stream(events), .. }) => {
+                self.state = State::Flows(events);
                 None
             }
             Ok(Answer { payload: Payload::Whole(body), .. }) => {
@@ -74,6 +74,9 @@ impl Queued {
                 event.extend(body.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
                 event.extend_from_slice(b"\n\ndata: [DONE]\n\n");
                 Some(Bytes::from(event))
+            }
+            Ok(Answer { payload: Payload::Sound(_), .. }) => {
+                Some(Error::upstream("not_a_stream", "the provider sent sound where events were asked for").to_event())
             }
             Err(error) => Some(error.to_event()),
         }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::queued::Queued;
-use crate::drive::{Answer, BrokenOff, Payload, Relay};
+use crate::drive::{Answer, BrokenOff, Payload, Sound};
 use crate::error::{Error, Retry, Style};
-use crate::pipeline::Waiting;
+use crate::pipeline::{Events, Waiting};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -42,8 +42,10 @@ pub struct Reply {
 pub enum Body {
     /// All of it; `None` once it has been taken, or if it is empty.
     Whole(Option<Bytes>),
-    /// Server-sent events, or sound, as they come.
-    Stream(Box<Relay>),
+    /// Server-sent events as they come.
+    Stream(Box<dyn Events>),
+    /// Sound as it comes.
+    Sound(Box<Sound>),
     /// Comments until the answer comes, then the answer as events.
     Queued(Box<Queued>),
 }
@@ -57,8 +59,9 @@ impl Body {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         match self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
-            Self::Stream(relay) => relay.poll_next(cx),
-            Self::Queued(queued) => queued.poll_next(cx),
+            Self::Stream(events) => events.poll_next(cx).map(|next| next.map(Ok)),
+            Self::Sound(sound) => sound.poll_next(cx),
+            Self::Queued(queued) => queued.poll_next(cx).map(|next| next.map(Ok)),
         }
     }
 }
@@ -75,8 +78,11 @@ impl Reply {
             Ok(Answer { status, headers, payload: Payload::Whole(bytes) }) => {
                 Self::new(status, headers, Body::whole(bytes), request_id)
             }
-            Ok(Answer { status, headers, payload: Payload::Stream(relay) }) => {
-                Self::new(status, headers, Body::Stream(relay), request_id)
+            Ok(Answer { status, headers, payload: Payload::Stream(events) }) => {
+                Self::new(status, headers, Body::Stream(events), request_id)
+            }
+            Ok(Answer { status, headers, payload: Payload::Sound(sound) }) => {
+                Self::new(status, headers, Body::Sound(sound), request_id)
             }
             Err(error) => Self::error(&error, request_id),
         }

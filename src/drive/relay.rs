@@ -14,21 +14,17 @@ use super::attempt::{Stream, broke_off, unreadable};
 use super::continuation::{self, Resuming};
 use super::deadlines::Deadlines;
 use super::faults;
+use super::sound::BrokenOff;
 use crate::error::Error;
-use crate::pipeline::{Close, Flight, Gateway};
+use crate::pipeline::{Close, Events, Flight, Gateway};
 use crate::upstream::Incoming;
 
 /// After the provider's last event: time for its connection to end, so that it can be reused.
 const TAIL: Duration = Duration::from_millis(250);
 
-/// An answer that has no place for an error in it broke off: what was sent of it must not look complete.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer broke off")]
-pub struct BrokenOff;
-
 /// A stream of server-sent events, or of sound. Dropping it before its end is the client leaving: the provider
 /// is cancelled and the lease settled with the tokens relayed so far.
-pub struct Relay {
+pub(super) struct Relay {
     gateway: Arc<Gateway>,
     part: Part,
 }
@@ -84,9 +80,9 @@ impl Relay {
         Self { gateway: Arc::clone(gateway), part: Part::Flows(Box::new(Flow::new(flight, stream, cut))) }
     }
 
-    /// The next bytes for the client: one or more whole events, or sound. `None` is the end. Errors of
-    /// the provider's come as a last `error` event, or break sound off.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    /// The next bytes for the client: one or more whole events, or sound. Errors of the provider's come as a last
+    /// `error` event, or break sound off.
+    pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         loop {
             match &mut self.part {
                 Part::Ended => return Poll::Ready(None),
@@ -135,6 +131,13 @@ impl Relay {
                 error.event_for(flight.endpoint())
             }
         }
+    }
+}
+
+impl Events for Relay {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        // Events never break off: their errors are events.
+        self.advance(cx).map(|next| next.and_then(Result::ok))
     }
 }
 

@@ -10,9 +10,10 @@ use super::attempt::{Landed, Terms, full, headers};
 use super::failed::Failed;
 use super::hedge::race;
 use super::relay::Relay;
+use super::sound::Sound;
 use super::{faults, mirror};
 use crate::error::{Error, Retry};
-use crate::pipeline::{Attempt, Close, Flight, Gateway, Next};
+use crate::pipeline::{Attempt, Close, Events, Flight, Gateway, Next};
 
 const COST: HeaderName = HeaderName::from_static("x-sluice-cost");
 
@@ -30,8 +31,10 @@ pub struct Answer {
 pub enum Payload {
     /// All of it.
     Whole(Bytes),
-    /// Server-sent events, or sound, as they come.
-    Stream(Box<Relay>),
+    /// Server-sent events as they come.
+    Stream(Box<dyn Events>),
+    /// Sound as it comes.
+    Sound(Box<Sound>),
 }
 
 /// Tries targets until one has something to say, and returns the head of its answer (with all of
@@ -126,12 +129,14 @@ fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: 
         }
         Landed::Stream(stream) => {
             let (status, mut headers) = (stream.head.status, headers(&flight, &stream.head.headers));
-            if !stream.events {
-                // Known before the end: sound is billed by its text.
-                headers.insert(COST, dollars(flight.tally().cost_micros));
-            }
+            let (events, cost) = (stream.events, flight.tally().cost_micros);
             let relay = Relay::new(gateway, flight, *stream, faults::cut(gateway, terms));
-            Answer { status, headers, payload: Payload::Stream(Box::new(relay)) }
+            if events {
+                return Answer { status, headers, payload: Payload::Stream(Box::new(relay)) };
+            }
+            // Known before the end: sound is billed by its text.
+            headers.insert(COST, dollars(cost));
+            Answer { status, headers, payload: Payload::Sound(Box::new(Sound(relay))) }
         }
     }
 }

@@ -33,7 +33,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             door::Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            door::Body::Stream(_) | door::Body::Queued(_) => SizeHint::default(),
+            door::Body::Stream(_) | door::Body::Sound(_) | door::Body::Queued(_) => SizeHint::default(),
         }
     }
 }

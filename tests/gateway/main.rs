@@ -11,6 +11,8 @@ mod cache_rules;
 #[cfg(test)]
 mod client_gone;
 #[cfg(test)]
+mod coalesce;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod credentials;
@@ -48,6 +50,8 @@ mod redis;
 mod reload;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod shared_cache;
 #[cfg(test)]
 mod speech;
 #[cfg(test)]
