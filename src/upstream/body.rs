@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use sluice_providers::Body;
 
-/// The body as the HTTP client sends it: its slices one after the other, none of them copied, with
-/// the length of all of them declared.
-pub(super) fn of(body: Body) -> reqwest::Body {
-    match body.whole() {
-        Some(whole) => whole.clone().into(),
-        None => reqwest::Body::wrap(Slices { left: body.len() as u64, slices: body.slices() }),
+/// The body as the HTTP client sends it: `whole`, or its slices one after the other, none of them
+/// copied, with the length of all of them declared.
+pub(super) fn of(body: Body, whole: bool) -> reqwest::Body {
+    if whole || body.whole().is_some() {
+        return body.into_bytes().into();
     }
+    reqwest::Body::wrap(Slices { left: body.len() as u64, slices: body.slices() })
 }
 
 struct Slices<I> {
@@ -52,7 +52,7 @@ mod tests {
     #[tokio::test]
     async fn the_slices_are_one_body_of_known_length() {
         let parts = [Bytes::from_static(b"ab"), Bytes::from(vec![b'c'; 100_000]), Bytes::from_static(b"d")];
-        let mut sent = of(parts.iter().cloned().collect());
+        let mut sent = of(parts.iter().cloned().collect(), false);
         for (index, part) in parts.iter().enumerate() {
             let left: usize = parts[index..].iter().map(Bytes::len).sum();
             assert_eq!((sent.size_hint().exact(), sent.is_end_stream()), (Some(left as u64), false));
@@ -60,6 +60,7 @@ mod tests {
             assert_eq!((frame.as_ptr(), frame.len()), (part.as_ptr(), part.len()), "not a copy");
         }
         assert!(sent.is_end_stream() && sent.frame().await.is_none());
-        assert_eq!(of(parts[0].clone().into()).as_bytes(), Some(&b"ab"[..]));
+        assert_eq!(of(parts[0].clone().into(), false).as_bytes(), Some(&b"ab"[..]));
+        assert_eq!(of(parts.iter().cloned().collect(), true).as_bytes(), Some(&*parts.concat()));
     }
 }

@@ -59,6 +59,8 @@ impl Upstreams {
         let client = self.pool(provider, connect)?;
         let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
+        // A signature is over one slice, and the client sends again what an HTTP/2 peer refused only if it is one.
+        let whole = auth.signs() || provider.http2;
         // What is sent as it comes can be sent once.
         let tries = if tail.is_some() { 1 } else { auth.tries() };
         let (mut request, mut tail) = (Some(request), tail);
@@ -67,7 +69,7 @@ impl Upstreams {
             let Some(UpstreamRequest { method, mut headers, body, .. }) = next else { break };
             let (body, length) = match tail.take() {
                 Some(tail) => tail.after(body),
-                None => (body::of(auth.readable(body)), None),
+                None => (body::of(body, whole), None),
             };
             headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
             let built = wire(client.request(method, &url).headers(headers).body(body), provider);

@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
-use sluice_providers::Body;
 use tokio_util::task::TaskTracker;
 
 use super::aws::{self, Signer};
@@ -85,9 +84,9 @@ impl Auth {
         if let Live::Keys { ring, .. } = &self.0 { ring.len().max(1) } else { 1 }
     }
 
-    /// A body of which the credentials can be made: a signature is over one slice.
-    pub(in crate::upstream) fn readable(&self, body: Body) -> Body {
-        if matches!(self.0, Live::Aws(_)) { body.into_bytes().into() } else { body }
+    /// Whether the credentials are made of the body: then it must be in one slice.
+    pub(in crate::upstream) fn signs(&self) -> bool {
+        matches!(self.0, Live::Aws(_))
     }
 
     /// Puts the credentials on a request, whose other headers and body must be final. Waits only
