@@ -28,6 +28,8 @@ pub struct Exchange<'a> {
     pub call: &'a Call,
     /// Who answers.
     pub target: &'a Target,
+    /// Tokens of the prompt as counted before it was sent; 0 if it was not.
+    pub prompt: u64,
 }
 
 /// A request as a provider takes it; the caller adds address and credentials.

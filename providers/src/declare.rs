@@ -51,6 +51,8 @@ pub enum Feature {
     FileData,
     /// Files by id
     FileId,
+    /// `citations` of a file
+    Citations,
     /// Sound in
     AudioInput,
     /// Sound out
@@ -102,6 +104,7 @@ impl Feature {
         Self::ImageUrl,
         Self::FileData,
         Self::FileId,
+        Self::Citations,
         Self::AudioInput,
         Self::AudioOutput,
         Self::JsonObject,
@@ -134,6 +137,7 @@ impl Feature {
             Self::ImageUrl => "images by URL",
             Self::FileData => "files as `data:` URLs",
             Self::FileId => "files by id",
+            Self::Citations => "`citations` of files",
             Self::AudioInput => "sound in the prompt",
             Self::AudioOutput => "`modalities: [audio]`",
             Self::JsonObject => "`response_format: json_object`",

@@ -29,6 +29,7 @@ pub(crate) const FEATURES: &[(Feature, Support)] = &[
     (Feature::ImageUrl, Support::By("the provider fetching it")),
     (Feature::FileData, Support::Yes),
     (Feature::FileId, Support::No),
+    (Feature::Citations, Support::Yes),
     (Feature::AudioInput, Support::No),
     (Feature::AudioOutput, Support::No),
     (Feature::JsonObject, Support::By("a forced tool")),
@@ -46,7 +47,7 @@ pub(crate) const FEATURES: &[(Feature, Support)] = &[
     (Feature::User, Support::By("`metadata.user_id`")),
     (Feature::Metadata, Support::Ignored),
     (Feature::ServiceTier, Support::By("`auto` or `standard_only`")),
-    (Feature::WebSearch, Support::No),
+    (Feature::WebSearch, Support::By("the tool `web_search`")),
     (Feature::Functions, Support::No),
 ];
 

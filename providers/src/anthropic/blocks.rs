@@ -72,10 +72,13 @@ fn block(part: &Part<'_>, message: &Message<'_>) -> Result<Value, TranslateError
     Ok(match part {
         Part::Text(text) => json!({"type": "text", "text": text}),
         Part::Image { media, .. } => json!({"type": "image", "source": source(media, message)?}),
-        Part::File { media, name } => {
+        Part::File { media, name, cited } => {
             let mut document = json!({"type": "document", "source": source(media, message)?});
             if let Some(name) = name {
                 document["title"] = name.as_ref().into();
+            }
+            if *cited {
+                document["citations"] = json!({"enabled": true});
             }
             document
         }
@@ -109,6 +112,7 @@ fn source(media: &Media<'_>, message: &Message<'_>) -> Result<Value, TranslateEr
             json!({"type": "text", "media_type": "text/plain", "data": text})
         }
         Media::Data(blob) => json!({"type": "base64", "media_type": blob.media_type, "data": blob.data}),
+        Media::Text(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
         Media::Id(_) => return Err(untranslatable(message, "files by id").into()),
     })
 }

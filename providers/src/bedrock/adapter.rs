@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::decode::{ConverseDecoder, read_whole};
-use super::request::SCHEMAS;
+use super::request::{Family, SCHEMAS};
 use super::{embed, errors, request};
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
@@ -24,6 +24,7 @@ pub(crate) struct Bedrock;
 /// The one there is.
 pub(crate) static BEDROCK: Bedrock = Bedrock;
 
+/// What every model has.
 static DECLARED: Declaration = Declaration {
     kind: "bedrock",
     title: "Amazon Bedrock",
@@ -36,23 +37,62 @@ static DECLARED: Declaration = Declaration {
         (Feature::Tools, Support::Yes),
         (Feature::NamedTool, Support::Yes),
         (Feature::NoTool, Support::By("leaving the tools out")),
-        (Feature::SingleTool, Support::Ignored),
+        (Feature::SingleTool, Support::No),
         (Feature::ImageData, Support::Yes),
         (Feature::ImageUrl, Support::By("`s3://` only")),
         (Feature::FileData, Support::Yes),
         (Feature::FileId, Support::No),
+        (Feature::Citations, Support::Yes),
         (Feature::AudioInput, Support::No),
         (Feature::AudioOutput, Support::No),
         (Feature::JsonObject, Support::By("a forced tool")),
         (Feature::JsonSchema, Support::By("a forced tool")),
         (Feature::Stop, Support::Yes),
-        (Feature::TopK, Support::By("the model's own field, on Claude and Nova")),
+        (Feature::TopK, Support::By("the model's own field, on Nova")),
         (Feature::Seed, Support::Ignored),
         (Feature::Choices, Support::No),
         (Feature::Logprobs, Support::No),
         (Feature::LogitBias, Support::No),
         (Feature::Penalties, Support::No),
-        (Feature::Reasoning, Support::By("the model's own field, on Claude, Nova and gpt-oss")),
+        (Feature::Reasoning, Support::By("the model's own field, on Nova and gpt-oss")),
+        (Feature::SealedReasoning, Support::Ignored),
+        (Feature::CacheMarks, Support::By("`cachePoint`")),
+        (Feature::User, Support::Ignored),
+        (Feature::Metadata, Support::By("`requestMetadata`")),
+        (Feature::ServiceTier, Support::By("`flex` or `priority`")),
+        (Feature::WebSearch, Support::No),
+        (Feature::Functions, Support::No),
+    ],
+};
+
+/// Claude takes its own fields beside Converse's.
+static CLAUDE: Declaration = Declaration {
+    kind: "bedrock",
+    title: "Amazon Bedrock (Claude)",
+    speaks: &[],
+    endpoints: &[(Endpoint::ChatCompletions, Support::By("Converse"))],
+    features: &[
+        (Feature::Tools, Support::Yes),
+        (Feature::NamedTool, Support::Yes),
+        (Feature::NoTool, Support::By("leaving the tools out")),
+        (Feature::SingleTool, Support::By("the model's own `tool_choice`")),
+        (Feature::ImageData, Support::Yes),
+        (Feature::ImageUrl, Support::By("`s3://` only")),
+        (Feature::FileData, Support::Yes),
+        (Feature::FileId, Support::No),
+        (Feature::Citations, Support::Yes),
+        (Feature::AudioInput, Support::No),
+        (Feature::AudioOutput, Support::No),
+        (Feature::JsonObject, Support::By("a forced tool")),
+        (Feature::JsonSchema, Support::By("a forced tool")),
+        (Feature::Stop, Support::Yes),
+        (Feature::TopK, Support::By("the model's own field")),
+        (Feature::Seed, Support::Ignored),
+        (Feature::Choices, Support::No),
+        (Feature::Logprobs, Support::No),
+        (Feature::LogitBias, Support::No),
+        (Feature::Penalties, Support::No),
+        (Feature::Reasoning, Support::By("the model's own field")),
         (Feature::SealedReasoning, Support::By("`thinking_blocks`")),
         (Feature::CacheMarks, Support::By("`cachePoint`")),
         (Feature::User, Support::Ignored),
@@ -63,6 +103,10 @@ static DECLARED: Declaration = Declaration {
     ],
 };
 
+fn declared(target: &Target) -> &'static Declaration {
+    if Family::of(&target.model) == Family::Claude { &CLAUDE } else { &DECLARED }
+}
+
 fn request_id(headers: &HeaderMap) -> Option<String> {
     headers.get("x-amzn-requestid").and_then(|id| id.to_str().ok()).map(str::to_owned)
 }
@@ -72,8 +116,12 @@ impl Adapter for Bedrock {
         &DECLARED
     }
 
-    fn supports(&self, call: &Call, _target: &Target) -> Result<(), Unsupported> {
-        hub::check(&DECLARED, call).map(drop)
+    fn variants(&self) -> Vec<&'static Declaration> {
+        vec![&DECLARED, &CLAUDE]
+    }
+
+    fn supports(&self, call: &Call, target: &Target) -> Result<(), Unsupported> {
+        hub::check(declared(target), call).map(drop)
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {

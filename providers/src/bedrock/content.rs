@@ -78,11 +78,18 @@ fn block(part: &Part<'_>, message: &Message<'_>, writer: &mut Writer) -> Result<
     Ok(match part {
         Part::Text(text) => json!({"text": text}),
         Part::Image { media, .. } => json!({"image": image(media, message)?}),
-        Part::File { media: Media::Data(blob), name } => {
+        Part::File { media: media @ (Media::Data(_) | Media::Text(_)), name, cited } => {
             writer.documents += 1;
-            let source = json!({"bytes": blob.data});
+            let (format, source) = match media {
+                Media::Data(blob) => (document_format(blob, message)?, json!({"bytes": blob.data})),
+                Media::Text(text) | Media::Url(text) | Media::Id(text) => ("txt", json!({"text": text})),
+            };
             let name = legal_name(name.as_deref(), writer.documents);
-            json!({"document": {"format": document_format(blob, message)?, "name": name, "source": source}})
+            let mut document = json!({"format": format, "name": name, "source": source});
+            if *cited {
+                document["citations"] = json!({"enabled": true});
+            }
+            json!({"document": document})
         }
         Part::Thinking { text, signature } => {
             json!({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})

@@ -12,7 +12,7 @@ pub(super) const SCHEMAS: bool = false;
 
 /// The families whose own parameters are known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub(super) enum Family {
     Claude,
     Nova,
     GptOss,
@@ -21,7 +21,7 @@ enum Family {
 
 impl Family {
     /// Of a model id, an inference profile or an ARN.
-    fn of(model: &str) -> Self {
+    pub(super) fn of(model: &str) -> Self {
         if model.contains("claude") {
             Self::Claude
         } else if model.contains("nova") {
@@ -49,7 +49,7 @@ pub(super) fn body(request: &ChatRequest<'_>, target: &Target) -> Result<Value, 
     if !inference.is_empty() {
         body.insert("inferenceConfig".to_owned(), inference.into());
     }
-    if let Some(tools) = tools(request)? {
+    if let Some(tools) = tools(request, family)? {
         body.insert("toolConfig".to_owned(), tools);
     }
     let extra = extra(request, target, family, max_tokens);
@@ -89,7 +89,7 @@ fn inference(
     Ok(set.collect())
 }
 
-fn tools(request: &ChatRequest<'_>) -> Result<Option<Value>, TranslateError> {
+fn tools(request: &ChatRequest<'_>, family: Family) -> Result<Option<Value>, TranslateError> {
     let spec = |name: &str, description: Option<&str>, schema: Value| {
         let mut spec = json!({"name": name, "inputSchema": {"json": schema}});
         if let Some(description) = description.filter(|description| !description.is_empty()) {
@@ -130,11 +130,17 @@ fn tools(request: &ChatRequest<'_>) -> Result<Option<Value>, TranslateError> {
         // Without definitions the API takes no conversation in which tools were called.
         tools.extend(earlier.into_iter().map(|name| spec(name, None, json!({"type": "object"}))));
     }
-    let config = (!tools.is_empty()).then(|| match choice {
+    let config = (!tools.is_empty()).then(|| match choice.filter(|_| !by_model(request, family)) {
         Some(choice) => json!({"tools": tools, "toolChoice": choice}),
         None => json!({"tools": tools}),
     });
     Ok(config)
+}
+
+/// Whether the choice among tools is told to the model in its own words: Converse cannot say that one call is enough,
+/// and takes no two choices.
+fn by_model(request: &ChatRequest<'_>, family: Family) -> bool {
+    family == Family::Claude && request.single_tool()
 }
 
 /// What only some models know.
@@ -144,6 +150,10 @@ fn extra(request: &ChatRequest<'_>, target: &Target, family: Family, max_tokens:
         Family::Claude => {
             if let Some(top_k) = request.sampling.top_k {
                 extra.insert("top_k".to_owned(), top_k.into());
+            }
+            if by_model(request, family) {
+                let choice = anthropic::choice(request, by_tool(&request.format, SCHEMAS));
+                extra.extend(choice.map(|choice| ("tool_choice".to_owned(), choice)));
             }
             let (generation, mut output) = (Generation::of(&target.model), Map::new());
             let bound = max_tokens.unwrap_or(u64::MAX);

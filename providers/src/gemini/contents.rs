@@ -72,8 +72,12 @@ fn parts(message: &Message<'_>, style: Style) -> Result<Vec<Value>, TranslateErr
             Part::Thinking { .. } | Part::Redacted(_) | Part::Cache(_) => {}
         }
     }
-    if let (Some(seal), Some(part)) = (&message.text_signature, last_text.and_then(|at: usize| parts.get_mut(at))) {
-        part["thoughtSignature"] = seal.as_ref().into();
+    if let Some(seal) = &message.text_signature {
+        match last_text.and_then(|at: usize| parts.get_mut(at)) {
+            Some(part) => part["thoughtSignature"] = seal.as_ref().into(),
+            // Streams bring the seal in a part of its own, with no text in it: it goes back as it came.
+            None => parts.push(json!({"text": "", "thoughtSignature": seal})),
+        }
     }
     Ok(parts)
 }
@@ -129,6 +133,7 @@ fn file(media: &Media<'_>, guess: &str, message: &Message<'_>) -> Result<Value, 
             return Err(untranslatable(message, "URLs but http, https and gs").into());
         }
         Media::Url(url) => json!({"fileData": {"mimeType": by_name(url).unwrap_or(guess), "fileUri": url}}),
+        Media::Text(text) => json!({"text": text}),
         Media::Id(_) => return Err(untranslatable(message, "files by id").into()),
     })
 }

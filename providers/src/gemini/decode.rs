@@ -2,23 +2,39 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::errors;
 use super::request::json_by_tool;
 use super::wire::{WireAnswer, WireCandidate, WirePart, WireUsage};
+use super::{cite, errors};
 use crate::adapter::{Exchange, TranslateError, Usage};
-use crate::hub::{Decoder, Event, Finish, Frame, JSON_TOOL, Sink, line};
+use crate::hub::{Citation, Decoder, Event, Finish, Frame, JSON_TOOL, Sink, line};
 use crate::text::{Text, some, str_of};
 
 /// A number above it is a provider's mistake.
 const MOST_CHOICES: usize = 128;
 
 /// What is known of one alternative.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Choice {
     calls: u32,
     finished: bool,
+    /// The text so far: places of what it cites are counted in its bytes.
+    said: String,
+    /// What it cites, told when all has been said: pieces may repeat each other.
+    cited: Vec<Citation>,
+}
+
+impl Choice {
+    /// Takes what a piece says of sources.
+    fn cite(&mut self, candidate: &WireCandidate<'_>) {
+        if candidate.grounding_metadata.is_none() && candidate.citation_metadata.is_none() {
+            return;
+        }
+        for citation in cite::read(candidate, &self.said) {
+            if !self.cited.contains(&citation) {
+                self.cited.push(citation);
+            }
+        }
+    }
 }
 
 /// Reads a stream, or the one piece of a whole answer.
@@ -52,7 +68,8 @@ impl ContentDecoder {
             if let Some(id) = id {
                 self.id = Arc::from(id);
             }
-            sink.emit(Event::Start { id, model: answer.model_version.as_ref().map(Text::as_str) });
+            let prompt = answer.usage_metadata.map(|usage| Usage { output: 0, reasoning: 0, ..Usage::from(usage) });
+            sink.emit(Event::Start { id, model: answer.model_version.as_ref().map(Text::as_str), prompt });
         }
         self.usage = answer.usage_metadata.or(self.usage);
         for candidate in answer.candidates.iter().flatten() {
@@ -60,7 +77,7 @@ impl ContentDecoder {
         }
         let blocked = answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
         if blocked && self.choices.is_empty() {
-            self.choices.push(Choice { calls: 0, finished: true });
+            self.choices.push(Choice { finished: true, ..Choice::default() });
             sink.emit(Event::Finish { choice: 0, reason: Finish::ContentFilter, sequence: None });
         }
         Ok(())
@@ -73,23 +90,22 @@ impl ContentDecoder {
             return Err(TranslateError::Malformed(format!("there is no alternative number {number}")));
         }
         if self.choices.len() <= at {
-            self.choices.resize(at + 1, Choice::default());
+            self.choices.resize_with(at + 1, Choice::default);
         }
-        let mut choice = self.choices.get(at).copied().unwrap_or_default();
+        let mut choice = self.choices.get_mut(at).map(std::mem::take).unwrap_or_default();
         for part in candidate.content.iter().filter_map(|content| content.parts.as_ref()).flatten() {
             self.part(number, &mut choice, part, sink);
         }
-        for web in candidate.grounding_metadata.iter().filter_map(|found| found.grounding_chunks.as_ref()).flatten() {
-            let Some(web) = &web.web else { continue };
-            let source = json!({"url": str_of(web.uri.as_ref()), "title": str_of(web.title.as_ref())});
-            sink.emit(Event::Citation { choice: number, json: &source.to_string() });
+        choice.cite(candidate);
+        let ended = candidate.finish_reason.as_ref().filter(|_| !choice.finished);
+        choice.finished |= ended.is_some();
+        if choice.finished {
+            for citation in choice.cited.drain(..) {
+                sink.emit(Event::Citation { choice: number, citation: &citation });
+            }
         }
-        for raw in candidate.citation_metadata.iter().filter_map(|found| found.citations.as_ref()).flatten() {
-            sink.emit(Event::Citation { choice: number, json: &line(raw) });
-        }
-        if let Some(reason) = candidate.finish_reason.as_ref().filter(|_| !choice.finished) {
-            choice.finished = true;
-            sink.emit(Event::Finish { choice: number, reason: finish(reason.as_str(), choice), sequence: None });
+        if let Some(reason) = ended {
+            sink.emit(Event::Finish { choice: number, reason: finish(reason.as_str(), &choice), sequence: None });
         }
         if let Some(slot) = self.choices.get_mut(at) {
             *slot = choice;
@@ -102,7 +118,10 @@ impl ContentDecoder {
         if !text.is_empty() {
             sink.emit(match part.thought {
                 Some(true) => Event::Reasoning { choice: number, text },
-                _ => Event::Text { choice: number, text },
+                _ => {
+                    choice.said.push_str(text);
+                    Event::Text { choice: number, text }
+                }
             });
         }
         let seal = part.thought_signature.as_ref().map(Text::as_str);
@@ -126,7 +145,7 @@ impl ContentDecoder {
     }
 }
 
-fn finish(reason: &str, choice: Choice) -> Finish {
+fn finish(reason: &str, choice: &Choice) -> Finish {
     match reason {
         "MAX_TOKENS" => Finish::Length,
         "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::conversation;
 use crate::call::{BadRequest, Call, optional};
 use crate::hub::CacheMark;
-use crate::hub::request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool, ToolChoice};
+use crate::hub::request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool, ToolChoice, WebSearch};
 use crate::text::{Text, some};
 
 /// The top level of the body.
@@ -81,7 +81,7 @@ impl<'a> ChatRequest<'a> {
             metadata: some(top.metadata),
             service_tier: optional::<Text<'_>>(top.service_tier, "service_tier", "a string")?.map(|text| text.0),
             audio_output: wants_audio(top.modalities)?,
-            web_search: some(top.web_search_options).is_some(),
+            web_search: web_search(top.web_search_options)?,
             functions: some(top.functions).is_some() || some(top.function_call).is_some(),
         })
     }
@@ -146,6 +146,18 @@ fn reasoning(top: &Body<'_>) -> Result<Reasoning, BadRequest> {
     });
     let budget = thinking.and_then(|thinking| thinking.budget_tokens);
     Ok(Reasoning { effort: effort.transpose()?, budget, thinking: on })
+}
+
+#[derive(Deserialize)]
+struct WireSearch<'a> {
+    #[serde(borrow)]
+    user_location: Option<&'a RawValue>,
+}
+
+fn web_search(raw: Option<&RawValue>) -> Result<Option<WebSearch>, BadRequest> {
+    let field = "web_search_options";
+    let wire = optional::<WireSearch<'_>>(raw, field, "an object")?;
+    Ok(wire.map(|wire| WebSearch::new(field, wire.user_location)))
 }
 
 fn wants_audio(raw: Option<&RawValue>) -> Result<bool, BadRequest> {

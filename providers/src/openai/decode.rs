@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::errors;
 use super::wire::WireUsage;
+use super::{cite, errors};
 use crate::adapter::{TranslateError, Usage};
 use crate::hub::{Decoder, Event, Finish, Frame, Sink};
 use crate::text::{Text, some, str_of};
@@ -18,6 +18,11 @@ struct Chunk<'a> {
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<WireUsage>,
+    /// Perplexity's sources, by URL and in full.
+    #[serde(borrow)]
+    citations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    search_results: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -45,6 +50,8 @@ struct Said<'a> {
     reasoning: Option<Text<'a>>,
     #[serde(borrow)]
     tool_calls: Option<Vec<ToolCall<'a>>>,
+    #[serde(borrow)]
+    annotations: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +78,10 @@ pub(super) struct ChatDecoder {
     /// Calls that have begun, by the provider's index.
     calls: Vec<u32>,
     refused: bool,
+    /// The last list of sources beside the choices: each chunk may repeat it.
+    sources: String,
+    /// Sources come as annotations; a list beside them says the same again.
+    annotated: bool,
     finished: bool,
 }
 
@@ -80,7 +91,12 @@ impl ChatDecoder {
         if !self.begun && chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
             self.begun = true;
             let (id, model) = (chunk.id.as_ref().map(Text::as_str), chunk.model.as_ref().map(Text::as_str));
-            sink.emit(Event::Start { id, model });
+            sink.emit(Event::Start { id, model, prompt: None });
+        }
+        if let Some(list) = some(chunk.search_results).or(some(chunk.citations)).filter(|list| list.get().len() > 2)
+            && list.get() != self.sources
+        {
+            list.get().clone_into(&mut self.sources);
         }
         for choice in chunk.choices.iter().flatten() {
             self.choice(choice, sink);
@@ -104,12 +120,17 @@ impl ChatDecoder {
                 self.refused = true;
                 sink.emit(Event::Refusal { choice, text: str_of(said.refusal.as_ref()) });
             }
+            for annotation in said.annotations.iter().flatten() {
+                self.annotated = true;
+                sink.emit(Event::Citation { choice, citation: &cite::annotation(annotation) });
+            }
             for (number, call) in (0..).zip(said.tool_calls.iter().flatten()) {
                 self.call(choice, call.index.unwrap_or(number), call, sink);
             }
         }
         if let Some(reason) = &read.finish_reason {
             self.finished = true;
+            self.cite_listed(choice, sink);
             let reason = match reason.as_str() {
                 "length" => Finish::Length,
                 "tool_calls" | "function_call" => Finish::ToolCalls,
@@ -120,6 +141,12 @@ impl ChatDecoder {
                 _ => Finish::Stop,
             };
             sink.emit(Event::Finish { choice, reason, sequence: None });
+        }
+    }
+
+    fn cite_listed(&mut self, choice: u32, sink: &mut dyn Sink) {
+        if !self.annotated {
+            cite::listed(&self.sources).iter().for_each(|citation| sink.emit(Event::Citation { choice, citation }));
         }
     }
 

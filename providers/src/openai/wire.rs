@@ -168,7 +168,8 @@ impl Choice<'_> {
     /// Appends what the model said.
     pub(super) fn read(&self, out: &mut String) {
         push(self.text.as_ref(), out);
-        for said in [&self.delta, &self.message].into_iter().flatten() {
+        // Perplexity repeats in each chunk's message all that was said before.
+        if let Some(said) = self.delta.as_ref().or(self.message.as_ref()) {
             push(said.content.as_ref(), out);
             push(said.refusal.as_ref(), out);
             push(said.reasoning_content.as_ref(), out);
