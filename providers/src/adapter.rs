@@ -37,7 +37,8 @@ pub struct Exchange<'a> {
 pub struct UpstreamRequest {
     /// HTTP method.
     pub method: Method,
-    /// Path below the provider's base URL, without a leading slash, with the query if there is one.
+    /// Path from the provider's base URL, without a leading slash, with the query if there is one. `../` leaves a
+    /// segment of the base URL out.
     pub path: String,
     /// Headers, without credentials.
     pub headers: HeaderMap,

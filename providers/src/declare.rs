@@ -161,6 +161,25 @@ impl Feature {
     }
 }
 
+/// A list of features with some of them changed.
+pub(crate) const fn with<const N: usize>(
+    mut all: [(Feature, Support); N],
+    own: &[(Feature, Support)],
+) -> [(Feature, Support); N] {
+    let mut at = 0;
+    while at < own.len() {
+        let mut place = 0;
+        while place < N {
+            if all[place].0 as u8 == own[at].0 as u8 {
+                all[place].1 = own[at].1;
+            }
+            place += 1;
+        }
+        at += 1;
+    }
+    all
+}
+
 /// What an adapter declares.
 #[derive(Debug)]
 pub struct Declaration {

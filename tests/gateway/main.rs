@@ -29,6 +29,8 @@ mod faults;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod protocol;
@@ -48,6 +50,8 @@ mod routing;
 mod steer;
 #[cfg(test)]
 mod tokens_doc;
+#[cfg(test)]
+mod told;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::{Call, Endpoint};
-use crate::declare::{Declaration, Feature, Support};
+use crate::declare::{Declaration, Feature, Support, with};
 use crate::dialect;
 use crate::error::UpstreamError;
 use crate::hub::{self, Bridge, ChatRequest, json_by_tool};
@@ -24,7 +24,38 @@ pub(crate) struct Bedrock;
 /// The one there is.
 pub(crate) static BEDROCK: Bedrock = Bedrock;
 
-/// What every model has.
+/// What a model has of which nothing more is known.
+const ANY: [(Feature, Support); Feature::ALL.len()] = [
+    (Feature::Tools, Support::Yes),
+    (Feature::NamedTool, Support::Yes),
+    (Feature::NoTool, Support::By("leaving the tools out")),
+    (Feature::SingleTool, Support::No),
+    (Feature::ImageData, Support::Yes),
+    (Feature::ImageUrl, Support::By("`s3://` only")),
+    (Feature::FileData, Support::Yes),
+    (Feature::FileId, Support::No),
+    (Feature::Citations, Support::Yes),
+    (Feature::AudioInput, Support::No),
+    (Feature::AudioOutput, Support::No),
+    (Feature::JsonObject, Support::By("a forced tool")),
+    (Feature::JsonSchema, Support::By("a forced tool")),
+    (Feature::Stop, Support::Yes),
+    (Feature::TopK, Support::By("the model's own field, on Nova")),
+    (Feature::Seed, Support::Ignored),
+    (Feature::Choices, Support::No),
+    (Feature::Logprobs, Support::No),
+    (Feature::LogitBias, Support::No),
+    (Feature::Penalties, Support::No),
+    (Feature::Reasoning, Support::By("the model's own field, on Nova and gpt-oss")),
+    (Feature::SealedReasoning, Support::Ignored),
+    (Feature::CacheMarks, Support::By("`cachePoint`")),
+    (Feature::User, Support::Ignored),
+    (Feature::Metadata, Support::By("`requestMetadata`")),
+    (Feature::ServiceTier, Support::By("`flex` or `priority`")),
+    (Feature::WebSearch, Support::No),
+    (Feature::Functions, Support::No),
+];
+
 static DECLARED: Declaration = Declaration {
     kind: "bedrock",
     title: "Amazon Bedrock",
@@ -33,36 +64,7 @@ static DECLARED: Declaration = Declaration {
         (Endpoint::ChatCompletions, Support::By("Converse")),
         (Endpoint::Embeddings, Support::By("`InvokeModel` of Titan and Cohere")),
     ],
-    features: &[
-        (Feature::Tools, Support::Yes),
-        (Feature::NamedTool, Support::Yes),
-        (Feature::NoTool, Support::By("leaving the tools out")),
-        (Feature::SingleTool, Support::No),
-        (Feature::ImageData, Support::Yes),
-        (Feature::ImageUrl, Support::By("`s3://` only")),
-        (Feature::FileData, Support::Yes),
-        (Feature::FileId, Support::No),
-        (Feature::Citations, Support::Yes),
-        (Feature::AudioInput, Support::No),
-        (Feature::AudioOutput, Support::No),
-        (Feature::JsonObject, Support::By("a forced tool")),
-        (Feature::JsonSchema, Support::By("a forced tool")),
-        (Feature::Stop, Support::Yes),
-        (Feature::TopK, Support::By("the model's own field, on Nova")),
-        (Feature::Seed, Support::Ignored),
-        (Feature::Choices, Support::No),
-        (Feature::Logprobs, Support::No),
-        (Feature::LogitBias, Support::No),
-        (Feature::Penalties, Support::No),
-        (Feature::Reasoning, Support::By("the model's own field, on Nova and gpt-oss")),
-        (Feature::SealedReasoning, Support::Ignored),
-        (Feature::CacheMarks, Support::By("`cachePoint`")),
-        (Feature::User, Support::Ignored),
-        (Feature::Metadata, Support::By("`requestMetadata`")),
-        (Feature::ServiceTier, Support::By("`flex` or `priority`")),
-        (Feature::WebSearch, Support::No),
-        (Feature::Functions, Support::No),
-    ],
+    features: &ANY,
 };
 
 /// Claude takes its own fields beside Converse's.
@@ -71,36 +73,15 @@ static CLAUDE: Declaration = Declaration {
     title: "Amazon Bedrock (Claude)",
     speaks: &[],
     endpoints: &[(Endpoint::ChatCompletions, Support::By("Converse"))],
-    features: &[
-        (Feature::Tools, Support::Yes),
-        (Feature::NamedTool, Support::Yes),
-        (Feature::NoTool, Support::By("leaving the tools out")),
-        (Feature::SingleTool, Support::By("the model's own `tool_choice`")),
-        (Feature::ImageData, Support::Yes),
-        (Feature::ImageUrl, Support::By("`s3://` only")),
-        (Feature::FileData, Support::Yes),
-        (Feature::FileId, Support::No),
-        (Feature::Citations, Support::Yes),
-        (Feature::AudioInput, Support::No),
-        (Feature::AudioOutput, Support::No),
-        (Feature::JsonObject, Support::By("a forced tool")),
-        (Feature::JsonSchema, Support::By("a forced tool")),
-        (Feature::Stop, Support::Yes),
-        (Feature::TopK, Support::By("the model's own field")),
-        (Feature::Seed, Support::Ignored),
-        (Feature::Choices, Support::No),
-        (Feature::Logprobs, Support::No),
-        (Feature::LogitBias, Support::No),
-        (Feature::Penalties, Support::No),
-        (Feature::Reasoning, Support::By("the model's own field")),
-        (Feature::SealedReasoning, Support::By("`thinking_blocks`")),
-        (Feature::CacheMarks, Support::By("`cachePoint`")),
-        (Feature::User, Support::Ignored),
-        (Feature::Metadata, Support::By("`requestMetadata`")),
-        (Feature::ServiceTier, Support::By("`flex` or `priority`")),
-        (Feature::WebSearch, Support::No),
-        (Feature::Functions, Support::No),
-    ],
+    features: &with(
+        ANY,
+        &[
+            (Feature::SingleTool, Support::By("the model's own `tool_choice`")),
+            (Feature::TopK, Support::By("the model's own field")),
+            (Feature::Reasoning, Support::By("the model's own field")),
+            (Feature::SealedReasoning, Support::By("`thinking_blocks`")),
+        ],
+    ),
 };
 
 fn declared(target: &Target) -> &'static Declaration {

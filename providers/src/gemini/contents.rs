@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::generation::Generation;
 use crate::adapter::TranslateError;
-use crate::hub::{ChatRequest, Media, Message, Part, Role, ToolResult, arguments, untranslatable};
+use crate::hub::{ChatRequest, Media, Message, Part, Role, ToolResult, arguments, turns, untranslatable};
 
 /// What Google says to send in place of a seal that was never given or has been lost.
 const NO_SEAL: &str = "skip_thought_signature_validator";
@@ -22,24 +22,7 @@ pub(super) fn conversation(
     request: &ChatRequest<'_>,
     style: Style,
 ) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
-    let mut system = Vec::new();
-    let mut turns: Vec<(Role, Vec<Value>)> = Vec::new();
-    // A conversation of system messages alone is none: its last one is asked.
-    let only_system = request.messages.iter().all(|message| message.role == Role::System);
-    let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
-    for (number, message) in request.messages.iter().enumerate() {
-        let role = if asked == Some(number) { Role::User } else { message.role };
-        let mut parts = parts(message, style)?;
-        if role == Role::System {
-            system.append(&mut parts);
-            continue;
-        }
-        match turns.last_mut() {
-            _ if parts.is_empty() => {}
-            Some((last, said)) if *last == role => said.append(&mut parts),
-            _ => turns.push((role, parts)),
-        }
-    }
+    let (system, turns) = turns(request, |message| parts(message, style))?;
     let name = |role| if role == Role::Assistant { "model" } else { "user" };
     let contents = turns.into_iter().map(|(role, parts)| json!({"role": name(role), "parts": parts}));
     Ok((system, contents.collect()))

@@ -21,9 +21,17 @@ struct Choice {
     said: String,
     /// What it cites, told when all has been said: pieces may repeat each other.
     cited: Vec<Citation>,
+    /// The seal on the text, told after what the text cites.
+    seal: Option<String>,
 }
 
 impl Choice {
+    fn seal(&mut self, choice: u32, sink: &mut dyn Sink) {
+        if let Some(signature) = self.seal.take() {
+            sink.emit(Event::TextSignature { choice, signature: &signature });
+        }
+    }
+
     /// Takes what a piece says of sources.
     fn cite(&mut self, candidate: &WireCandidate<'_>) {
         if candidate.grounding_metadata.is_none() && candidate.citation_metadata.is_none() {
@@ -103,6 +111,7 @@ impl ContentDecoder {
             for citation in choice.cited.drain(..) {
                 sink.emit(Event::Citation { choice: number, citation: &citation });
             }
+            choice.seal(number, sink);
         }
         if let Some(reason) = ended {
             sink.emit(Event::Finish { choice: number, reason: finish(reason.as_str(), &choice), sequence: None });
@@ -115,6 +124,9 @@ impl ContentDecoder {
 
     fn part(&self, number: u32, choice: &mut Choice, part: &WirePart<'_>, sink: &mut dyn Sink) {
         let text = str_of(part.text.as_ref());
+        if !text.is_empty() || part.function_call.is_some() {
+            choice.seal(number, sink);
+        }
         if !text.is_empty() {
             sink.emit(match part.thought {
                 Some(true) => Event::Reasoning { choice: number, text },
@@ -139,7 +151,7 @@ impl ContentDecoder {
                 let json = some(call.args).map_or_else(|| "{}".to_owned(), line);
                 sink.emit(Event::Arguments { choice: number, index, json: &json });
             }
-            (None, Some(signature)) => sink.emit(Event::TextSignature { choice: number, signature }),
+            (None, Some(signature)) => choice.seal = Some(signature.to_owned()),
             (None, None) => {}
         }
     }

@@ -29,5 +29,5 @@ pub use request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool
 pub(crate) use stream::{Bridge, Decoder, Frame, collect};
 pub(crate) use uses::check;
 pub(crate) use write::{
-    JSON_TOOL, arguments, by_tool, called, json_by_tool, json_tool, legal, line, parsed, untranslatable,
+    JSON_TOOL, arguments, by_tool, called, json_by_tool, json_tool, legal, line, parsed, trimmed, turns, untranslatable,
 };

@@ -206,12 +206,9 @@ fn tool(raw: &RawValue, index: usize) -> Result<Tool<'_>, BadRequest> {
         let message = format!("`{at}` is a tool of type `{kind}`: only `function` tools can be translated");
         return Err(BadRequest::field(format!("{at}.type"), message));
     };
-    let Some(name) = function.name.filter(|name| !name.as_str().is_empty()) else {
-        return Err(BadRequest::field(format!("{at}.function.name"), format!("`{at}.function.name` is missing")));
-    };
     let cache = wire.cache_control.or(function.cache_control);
     Ok(Tool {
-        name: name.0,
+        name: Tool::named(function.name, &format!("{at}.function.name"))?,
         description: function.description.map(|text| text.0),
         parameters: some(function.parameters),
         strict: function.strict,

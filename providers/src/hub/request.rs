@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::call::BadRequest;
 use crate::hub::message::Message;
+use crate::text::Text;
 
 /// A tool the model may call.
 #[derive(Clone, Debug)]
@@ -20,6 +22,14 @@ pub struct Tool<'a> {
     pub strict: Option<bool>,
     /// The prompt up to this tool should be cached.
     pub cache: Option<crate::hub::CacheMark>,
+}
+
+impl<'a> Tool<'a> {
+    /// The name of a tool, without which it is none.
+    pub(crate) fn named(name: Option<Text<'a>>, field: &str) -> Result<Cow<'a, str>, BadRequest> {
+        let name = name.filter(|name| !name.as_str().is_empty());
+        name.map(|name| name.0).ok_or_else(|| BadRequest::field(field, format!("`{field}` is missing")))
+    }
 }
 
 /// Whether the model may or must call tools.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::WireUsage;
+use super::wire::{Choice, ToolCall, WireUsage};
 use super::{cite, errors};
 use crate::adapter::{TranslateError, Usage};
 use crate::hub::{Decoder, Event, Finish, Frame, Sink};
@@ -25,50 +25,6 @@ struct Chunk<'a> {
     search_results: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    index: Option<u32>,
-    #[serde(borrow)]
-    delta: Option<Said<'a>>,
-    #[serde(borrow)]
-    message: Option<Said<'a>>,
-    #[serde(borrow)]
-    finish_reason: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Said<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    refusal: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning: Option<Text<'a>>,
-    #[serde(borrow)]
-    tool_calls: Option<Vec<ToolCall<'a>>>,
-    #[serde(borrow)]
-    annotations: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct ToolCall<'a> {
-    index: Option<u32>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    arguments: Option<Text<'a>>,
 }
 
 /// Reads a stream of chat chunks.
@@ -108,7 +64,7 @@ impl ChatDecoder {
 
     fn choice(&mut self, read: &Choice<'_>, sink: &mut dyn Sink) {
         let choice = read.index.unwrap_or(0);
-        if let Some(said) = read.delta.as_ref().or(read.message.as_ref()) {
+        if let Some(said) = read.said() {
             let reasoning = said.reasoning_content.as_ref().or(said.reasoning.as_ref());
             if !str_of(reasoning).is_empty() {
                 sink.emit(Event::Reasoning { choice, text: str_of(reasoning) });

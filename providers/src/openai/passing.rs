@@ -83,7 +83,9 @@ impl Passing {
                 out.text.push_str(&text);
             }
         }
-        out.content |= !matches!(kind, "" | "response.created" | "response.in_progress" | "response.queued");
+        out.content |= !matches!(kind, "" | "response.created" | "response.in_progress" | "response.queued")
+            // An item or a part that begins says nothing yet.
+            && !(kind.starts_with("response.") && kind.ends_with(".added"));
         let usage = event.usage.or(event.response.as_ref().and_then(|response| response.usage));
         if let Some(usage) = usage {
             let more = Usage::from(usage);

@@ -187,8 +187,8 @@ mod tests {
         });
         let call = Call::parse(Endpoint::ChatCompletions, Bytes::from(body.to_string())).unwrap();
         let target = Target { model: "m".to_owned(), ..Target::default() };
-        let quirks = Quirks { max_tokens: false, stream_options: true };
-        let written = self::body(&ChatRequest::of(&call).unwrap(), &call, &target, quirks).unwrap();
+        let written =
+            self::body(&ChatRequest::of(&call).unwrap(), &call, &target, crate::openai::kinds::PLAIN).unwrap();
         assert_eq!(written, body);
     }
 }

@@ -191,12 +191,8 @@ fn tool(wire: WireTool<'_>, index: usize) -> Result<Tool<'_>, BadRequest> {
         let message = format!("`{field}` is `{kind}`: tools that Anthropic runs itself cannot be translated");
         return Err(BadRequest::field(field, message));
     }
-    let Some(name) = wire.name.filter(|name| !name.as_str().is_empty()) else {
-        let field = format!("tools[{index}].name");
-        return Err(BadRequest::field(&field, format!("`{field}` is missing")));
-    };
     Ok(Tool {
-        name: name.0,
+        name: Tool::named(wire.name, &format!("tools[{index}].name"))?,
         description: wire.description.map(|text| text.0),
         parameters: some(wire.input_schema),
         strict: wire.strict,

@@ -29,6 +29,8 @@ pub(crate) struct MessagesStream {
     blocks: u32,
     /// The block of each call.
     calls: Vec<u32>,
+    /// What the open block cites.
+    cited: Vec<Value>,
     finish: Option<(Finish, Option<String>)>,
     /// What the prompt costs as far as it is known; at the end, what all cost.
     usage: Usage,
@@ -44,6 +46,7 @@ impl MessagesStream {
             open: None,
             blocks: 0,
             calls: Vec::new(),
+            cited: Vec::new(),
             finish: None,
             usage: Usage { input: exchange.prompt, ..Usage::default() },
             ended: false,
@@ -68,6 +71,7 @@ impl MessagesStream {
         let index = self.blocks;
         self.blocks += 1;
         self.open = kind;
+        self.cited.clear();
         event(
             "content_block_start",
             &json!({"type": "content_block_start", "index": index, "content_block": block}),
@@ -103,7 +107,8 @@ impl MessagesStream {
 
     fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
         let index = self.within(Open::Text, || json!({"type": "text", "text": ""}), out);
-        if let Some(citation) = cite::of_block(citation) {
+        if let Some(citation) = cite::of_block(citation).filter(|citation| !self.cited.contains(citation)) {
+            self.cited.push(citation.clone());
             let delta = json!({"type": "citations_delta", "citation": citation});
             event("content_block_delta", &json!({"type": "content_block_delta", "index": index, "delta": delta}), out);
         }

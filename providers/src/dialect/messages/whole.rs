@@ -52,7 +52,13 @@ fn block(block: &Block) -> Value {
     match block {
         Block::Refusal(text) => json!({"type": "text", "text": text}),
         Block::Text { text, citations } => {
-            let cited: Vec<Value> = citations.iter().filter_map(cite::of_block).collect();
+            let mut cited: Vec<Value> = Vec::new();
+            for citation in citations.iter().filter_map(cite::of_block) {
+                // Other APIs cite a source for each passage; here the block is one.
+                if !cited.contains(&citation) {
+                    cited.push(citation);
+                }
+            }
             let mut block = json!({"type": "text", "text": text});
             if !cited.is_empty() {
                 block["citations"] = cited.into();
