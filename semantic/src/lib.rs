@@ -13,15 +13,17 @@ mod model;
 mod partition;
 mod prompt;
 mod text;
+mod vector;
 mod verifier;
 mod wordpiece;
 
 pub use eligible::{Ineligible, MOST_WORDS};
 pub use features::{FEATURES, Features, NAMES as FEATURE_NAMES};
-pub use index::{Index, Neighbour, Quantised};
+pub use index::{Index, Neighbour};
 pub use model::DIMENSIONS;
 pub use partition::{Hit, LEAST_SIMILARITY, Partition};
 pub use prompt::Prompt;
+pub use vector::{Quantised, VectorError};
 
 use features::Conflicts;
 use lexicon::Lexicon;
@@ -82,6 +84,11 @@ impl Semantic {
     /// Only the embedding of a prompt, as an index keeps it.
     pub fn vector(&self, text: &str) -> Quantised {
         Quantised::new(&self.model.embed(text))
+    }
+
+    /// The embedding of a prompt, of length 1, for an index elsewhere.
+    pub fn embedding(&self, text: &str) -> Vec<f32> {
+        self.model.embed(text).unit.to_vec()
     }
 
     /// Whether a prompt may be answered from another one's answer at all.

@@ -38,7 +38,7 @@ pub struct Replay {
 pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
-    rules: CacheRules,
+    rules: Arc<CacheRules>,
 }
 
 impl Keep {
@@ -68,15 +68,16 @@ pub(super) async fn run(
     recorder: &mut Recorder,
 ) -> Result<Looked, Error> {
     let (call, headers) = asked;
-    let Some(rules) = config.cache.as_ref().filter(|rules| rules.covers(plan.model())) else {
-        return Ok(Looked::Miss(None));
-    };
+    let Some(policy) = &config.cache else { return Ok(Looked::Miss(None)) };
     let begun = Instant::now();
     let metrics = gateway.sinks.metrics().cache();
     let control = Control::of(headers)
         .map_err(|why| Error::invalid("invalid_cache_control", format!("header x-sluice-cache: {why}")))?;
-    let ask =
-        if control.read || control.write { ask(gateway, config, plan, who, call).await? } else { Err("no-store") };
+    let Some(rules) = policy.rules_for(&who.subject(plan.model())) else {
+        return if control.only { Err(nothing_kept()) } else { Ok(Looked::Miss(None)) };
+    };
+    let wanted = control.read || control.write;
+    let ask = if wanted { ask(gateway, (config, rules), plan, who, call).await? } else { Err("no-store") };
     let ask = match ask {
         Ok(ask) => ask,
         Err(_) if control.only => return Err(nothing_kept()),
@@ -86,7 +87,7 @@ pub(super) async fn run(
             return Ok(Looked::Miss(None));
         }
     };
-    let found = if control.read { gateway.cache.find(&ask, &control, rules) } else { None };
+    let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
     let result = found.as_ref().map_or("miss", |found| found.tier.name());
     recorder.looked_up(Cow::Borrowed(result));
     metrics.looked(plan.model(), result, begun.elapsed());
@@ -97,7 +98,7 @@ pub(super) async fn run(
         }
         None if control.only => Err(nothing_kept()),
         None => {
-            let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: rules.clone() };
+            let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: Arc::clone(rules) };
             Ok(Looked::Miss(control.write.then(keep)))
         }
     }
@@ -105,18 +106,17 @@ pub(super) async fn run(
 
 async fn ask(
     gateway: &Gateway,
-    config: &Config,
+    (config, rules): (&Config, &Arc<CacheRules>),
     plan: &Plan,
     who: &Identity,
     call: &Arc<Call>,
 ) -> Result<Result<Ask, &'static str>, Error> {
-    let Some(rules) = config.cache.clone() else { return Ok(Err("off")) };
     let owner = Owner { tenant: Arc::clone(&who.key.tenant), key: Arc::clone(&who.key.name), user: who.user.clone() };
-    let (call, route) = (Arc::clone(call), Arc::clone(plan.route()));
-    let heavy = call.body.len() > config.limits.count_off_thread_above;
+    let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
+    let (heavy, stamp) = (call.body.len() > config.limits.count_off_thread_above, gateway.cache.stamp());
     let work = move || {
         let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();
-        Ask::of(&call, owner, &route.name, &targets, &rules)
+        Ask::of(&call, owner, &route.name, &targets, &rules).map(|ask| ask.since(stamp))
     };
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
 }
@@ -148,13 +148,4 @@ fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
 fn nothing_kept() -> Error {
     let message = "the cache has no answer to this request, and the request allows no other";
     Error::new(StatusCode::GATEWAY_TIMEOUT, "invalid_request_error", "not_cached", message)
-}
-
-impl Tier {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "hit-exact",
-            Self::Semantic(_) => "hit-semantic",
-        }
-    }
 }
