@@ -48,6 +48,7 @@ pub(crate) enum Shape {
 }
 
 /// One request as the mock reads it.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a request")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) body: Value,

@@ -34,7 +34,8 @@ struct Location<'a> {
     document_char: Option<Place>,
     document_page: Option<Place>,
     document_chunk: Option<Place>,
-    search_result_location: Option<Place>,
+    #[serde(rename = "searchResultLocation")]
+    search_result: Option<Place>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +72,7 @@ fn source(location: &Location<'_>, name: &str) -> Source {
     if let Some((place, unit)) = documents.into_iter().find_map(|(place, unit)| Some((place?, unit))) {
         return place.of(unit);
     }
-    location.search_result_location.map_or(Source::Other, |place| Source::Result {
+    location.search_result.map_or(Source::Other, |place| Source::Result {
         index: place.search_result_index.unwrap_or(0),
         name: name.to_owned(),
         start: place.start.unwrap_or(0),

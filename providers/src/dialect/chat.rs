@@ -74,7 +74,9 @@ impl Said {
         match block {
             Block::Text { text, citations } => {
                 add(&mut self.content, text);
-                citations.iter().for_each(|citation| self.cite(citation));
+                for citation in citations {
+                    self.cite(citation);
+                }
             }
             Block::Seal(seal) => self.seal = Some(seal.clone()),
             Block::Refusal(text) => add(&mut self.refusal, text),

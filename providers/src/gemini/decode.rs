@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::generation::Generation;
 use super::request::json_by_tool;
 use super::wire::{WireAnswer, WireCandidate, WirePart, WireUsage};
 use super::{cite, errors};
@@ -52,14 +53,25 @@ pub(super) struct ContentDecoder {
     begun: bool,
     choices: Vec<Choice>,
     usage: Option<WireUsage>,
+    /// Before Gemini 3 a prompt that was searched for is billed once, from then on each search is.
+    each_search: bool,
+    searches: u64,
     /// What ids of calls are made of where the model gives none.
     id: Arc<str>,
 }
 
 impl ContentDecoder {
     pub(super) fn new(exchange: &Exchange<'_>) -> Self {
-        let json = json_by_tool(exchange.call, &exchange.target.model);
-        Self { json, begun: false, choices: Vec::new(), usage: None, id: Arc::clone(&exchange.call.stamp.id) }
+        let model = &exchange.target.model;
+        Self {
+            json: json_by_tool(exchange.call, model),
+            begun: false,
+            choices: Vec::new(),
+            usage: None,
+            each_search: Generation::of(model).levels(),
+            searches: 0,
+            id: Arc::clone(&exchange.call.stamp.id),
+        }
     }
 
     /// Takes one piece.
@@ -105,6 +117,7 @@ impl ContentDecoder {
             self.part(number, &mut choice, part, sink);
         }
         choice.cite(candidate);
+        self.searches = self.searches.max(searches(candidate, self.each_search));
         let ended = candidate.finish_reason.as_ref().filter(|_| !choice.finished);
         choice.finished |= ended.is_some();
         if choice.finished {
@@ -157,6 +170,13 @@ impl ContentDecoder {
     }
 }
 
+/// Searches that are billed.
+fn searches(candidate: &WireCandidate<'_>, each: bool) -> u64 {
+    let queries = candidate.grounding_metadata.as_ref().and_then(|found| found.web_search_queries.as_ref());
+    let count = queries.map_or(0, Vec::len) as u64;
+    if each { count } else { count.min(1) }
+}
+
 fn finish(reason: &str, choice: &Choice) -> Finish {
     match reason {
         "MAX_TOKENS" => Finish::Length,
@@ -179,7 +199,7 @@ impl Decoder for ContentDecoder {
             return Err(TranslateError::Truncated);
         }
         if let Some(usage) = self.usage {
-            sink.emit(Event::Usage(Usage::from(usage)));
+            sink.emit(Event::Usage(Usage { units: self.searches, ..Usage::from(usage) }));
         }
         sink.emit(Event::End);
         Ok(())

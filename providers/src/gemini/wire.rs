@@ -81,6 +81,8 @@ pub(super) struct WireGrounding<'a> {
     pub(super) grounding_chunks: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     pub(super) grounding_supports: Option<Vec<WireSupport<'a>>>,
+    #[serde(borrow)]
+    pub(super) web_search_queries: Option<Vec<&'a RawValue>>,
 }
 
 /// Which chunks a passage rests on.

@@ -28,7 +28,7 @@ pub(crate) fn of_call(seal: &str) -> String {
 }
 
 /// Puts the seals in one turn of the model's where they belong: on calls, or on the text, whose seal is returned.
-pub(crate) fn unsealed<'a>(parts: Vec<Part<'a>>) -> (Vec<Part<'a>>, Option<Cow<'a, str>>) {
+pub(crate) fn unsealed(parts: Vec<Part<'_>>) -> (Vec<Part<'_>>, Option<Cow<'_, str>>) {
     let (mut text, mut pending) = (None, None);
     let mut kept = Vec::with_capacity(parts.len());
     for mut part in parts {

@@ -34,11 +34,19 @@ pub(super) struct ChatDecoder {
     /// Calls that have begun, by the provider's index.
     calls: Vec<u32>,
     refused: bool,
-    /// The last list of sources beside the choices: each chunk may repeat it.
-    sources: String,
-    /// Sources come as annotations; a list beside them says the same again.
-    annotated: bool,
+    sources: Sources,
     finished: bool,
+}
+
+/// How sources are told.
+#[derive(Default)]
+enum Sources {
+    #[default]
+    None,
+    /// In a list beside the choices, which each chunk may repeat.
+    Listed(String),
+    /// As annotations; a list beside them says the same again.
+    Annotated,
 }
 
 impl ChatDecoder {
@@ -49,10 +57,11 @@ impl ChatDecoder {
             let (id, model) = (chunk.id.as_ref().map(Text::as_str), chunk.model.as_ref().map(Text::as_str));
             sink.emit(Event::Start { id, model, prompt: None });
         }
-        if let Some(list) = some(chunk.search_results).or(some(chunk.citations)).filter(|list| list.get().len() > 2)
-            && list.get() != self.sources
-        {
-            list.get().clone_into(&mut self.sources);
+        let list = some(chunk.search_results).or(some(chunk.citations)).map(RawValue::get);
+        match (&mut self.sources, list.filter(|list| *list != "[]")) {
+            (Sources::Listed(known), Some(list)) if known == list => {}
+            (Sources::Listed(_) | Sources::None, Some(list)) => self.sources = Sources::Listed(list.to_owned()),
+            _ => {}
         }
         for choice in chunk.choices.iter().flatten() {
             self.choice(choice, sink);
@@ -77,7 +86,7 @@ impl ChatDecoder {
                 sink.emit(Event::Refusal { choice, text: str_of(said.refusal.as_ref()) });
             }
             for annotation in said.annotations.iter().flatten() {
-                self.annotated = true;
+                self.sources = Sources::Annotated;
                 sink.emit(Event::Citation { choice, citation: &cite::annotation(annotation) });
             }
             for (number, call) in (0..).zip(said.tool_calls.iter().flatten()) {
@@ -101,8 +110,9 @@ impl ChatDecoder {
     }
 
     fn cite_listed(&mut self, choice: u32, sink: &mut dyn Sink) {
-        if !self.annotated {
-            cite::listed(&self.sources).iter().for_each(|citation| sink.emit(Event::Citation { choice, citation }));
+        let Sources::Listed(list) = &self.sources else { return };
+        for citation in cite::listed(list) {
+            sink.emit(Event::Citation { choice, citation: &citation });
         }
     }
 

@@ -142,7 +142,9 @@ fn parts(blocks: &[Block], said: &mut usize) -> Vec<Value> {
             match block {
                 Block::Text { text, citations } => {
                     part.say(text);
-                    citations.iter().for_each(|citation| drop(part.cite(citation)));
+                    for citation in citations {
+                        part.cite(citation);
+                    }
                 }
                 Block::Refusal(text) => part.say(text),
                 _ => {}
