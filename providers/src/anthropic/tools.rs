@@ -3,14 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::blocks::cache_control;
-use super::generation::Generation;
 use crate::adapter::TranslateError;
 use crate::hub::{ChatRequest, JSON_TOOL, ToolChoice, WebSearch, by_tool, called, json_tool, parsed};
 
 /// Writes `tools` and `tool_choice`.
 pub(super) fn write(
     request: &ChatRequest<'_>,
-    generation: Generation,
+    schemas: bool,
     body: &mut Map<String, Value>,
 ) -> Result<(), TranslateError> {
     let mut tools = Vec::with_capacity(request.tools.len());
@@ -23,7 +22,7 @@ pub(super) fn write(
         if let Some(description) = &tool.description {
             wire["description"] = description.as_ref().into();
         }
-        if tool.strict == Some(true) && generation.schemas() {
+        if tool.strict == Some(true) && schemas {
             wire["strict"] = true.into();
         }
         if let Some(mark) = &tool.cache {
@@ -32,7 +31,7 @@ pub(super) fn write(
         tools.push(wire);
     }
     tools.extend(request.web_search.as_ref().map(web_search));
-    let by_tool = by_tool(&request.format, generation.schemas());
+    let by_tool = by_tool(&request.format, schemas);
     let mut choice = choice(request, by_tool);
     if by_tool {
         let (description, schema) = json_tool(&request.format)?;

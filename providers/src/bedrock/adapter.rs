@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::decode::{ConverseDecoder, read_whole};
-use super::request::{Family, SCHEMAS};
+use super::request::{Family, schemas};
 use super::{embed, errors, request};
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
@@ -77,6 +77,7 @@ static CLAUDE: Declaration = Declaration {
         ANY,
         &[
             (Feature::SingleTool, Support::By("the model's own `tool_choice`")),
+            (Feature::JsonSchema, Support::By("`outputConfig` from Claude 4.5 if strict, else a forced tool")),
             (Feature::TopK, Support::By("the model's own field")),
             (Feature::Reasoning, Support::By("the model's own field")),
             (Feature::SealedReasoning, Support::By("`thinking_blocks`")),
@@ -119,14 +120,15 @@ impl Adapter for Bedrock {
         if exchange.call.endpoint == Endpoint::Embeddings {
             return embed::answer(&body, head.headers, exchange);
         }
-        let json = json_by_tool(exchange.call, SCHEMAS);
+        let json = json_by_tool(exchange.call, schemas(&exchange.target.model));
         dialect::reply(body, head.headers, exchange, None, &|body, headers, sink| {
             read_whole(body, json, request_id(headers), sink)
         })
     }
 
     fn stream(&self, head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
-        let decoder = ConverseDecoder::new(json_by_tool(exchange.call, SCHEMAS), request_id(head.headers));
+        let json = json_by_tool(exchange.call, schemas(&exchange.target.model));
+        let decoder = ConverseDecoder::new(json, request_id(head.headers));
         Box::new(Bridge::aws(decoder, dialect::encoder(exchange)))
     }
 

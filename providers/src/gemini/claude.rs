@@ -7,9 +7,9 @@ use memchr::memmem;
 use serde_json::{Map, Value};
 
 use crate::adapter::{Exchange, Reply, StreamTranslator, Target, TranslateError, UpstreamRequest};
-use crate::anthropic::{self, Generation, MessagesDecoder, read_whole};
+use crate::anthropic::{self, MessagesDecoder, read_whole};
 use crate::call::{Call, Endpoint};
-use crate::declare::{Declaration, Support};
+use crate::declare::{Declaration, Feature, Support, with};
 use crate::dialect::{self, Dialect};
 use crate::hub::{ChatRequest, json_by_tool};
 use crate::openai::OpenAi;
@@ -20,6 +20,9 @@ use crate::path;
 const VERSION: &str = "anthropic_version";
 /// The only one there is.
 const MESSAGES_VERSION: &str = "vertex-2023-10-16";
+/// Holding answers to a schema is closed to organizations that have not opened it
+/// (`constraints/vertexai.allowedPartnerModelFeatures`).
+const SCHEMAS: bool = false;
 /// What its streams and answers are in.
 const OWN: Option<Dialect> = Some(Dialect::AnthropicMessages);
 
@@ -29,7 +32,7 @@ pub(super) static DECLARED: Declaration = Declaration {
     title: "Google Vertex AI (Claude)",
     speaks: &[Dialect::AnthropicMessages],
     endpoints: &[(Endpoint::ChatCompletions, Support::By("`rawPredict`"))],
-    features: anthropic::FEATURES,
+    features: &with(anthropic::FEATURES, &[(Feature::JsonSchema, Support::By("a forced tool"))]),
 };
 
 pub(super) fn serves(target: &Target) -> bool {
@@ -50,7 +53,7 @@ pub(super) fn request(call: &Call, target: &Target) -> Result<UpstreamRequest, T
 }
 
 fn translated(call: &Call, target: &Target) -> Result<Bytes, TranslateError> {
-    let mut body = anthropic::body(&ChatRequest::of(call)?, target)?;
+    let mut body = anthropic::body(&ChatRequest::of(call)?, target, SCHEMAS)?;
     body.insert(VERSION.to_owned(), MESSAGES_VERSION.into());
     if call.stream {
         body.insert("stream".to_owned(), true.into());
@@ -80,7 +83,7 @@ fn relayed(call: &Call) -> Result<Bytes, TranslateError> {
 
 /// Whether the answer to an exchange is made by the JSON tool.
 fn by_tool(exchange: &Exchange<'_>) -> bool {
-    json_by_tool(exchange.call, Generation::of(&exchange.target.model).schemas())
+    json_by_tool(exchange.call, SCHEMAS)
 }
 
 /// A whole answer in the client's format.
