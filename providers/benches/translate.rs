@@ -148,7 +148,7 @@ fn streamed(kind: &str) -> f64 {
     let body = Bytes::from_static(br#"{"model":"m","messages":[1],"stream":true}"#);
     let call = Call::parse(Endpoint::ChatCompletions, body).unwrap();
     let target = Target { model: "m".to_owned(), ..Target::default() };
-    let (exchange, headers) = (Exchange { call: &call, target: &target }, HeaderMap::new());
+    let (exchange, headers) = (Exchange { call: &call, target: &target, prompt: 0 }, HeaderMap::new());
     let (adapter, chunks) = (adapter(kind).unwrap(), stream(kind, 50));
     least(2000, || {
         let mut translator = adapter.stream(&ResponseHead { status: StatusCode::OK, headers: &headers }, &exchange);

@@ -19,6 +19,8 @@ use crate::upstream::{Serving, Tail, Why};
 pub struct Attempt {
     route: Arc<ModelRoute>,
     index: usize,
+    /// Tokens of the prompt, as counted.
+    prompt: u64,
     /// Let go with the first content: it holds the body, and the body the buffer it was read into.
     call: Option<Arc<Call>>,
     serving: Option<Serving>,
@@ -53,11 +55,13 @@ impl Attempt {
         serving: Serving,
         why: Why,
         counter: Arc<Counter>,
+        prompt: u64,
     ) -> Self {
         let index = serving.index();
         let tokenizer = route.targets.get(index).map(|target| target.model.tokenizer);
         Self {
             index,
+            prompt,
             call: Some(call),
             serving: Some(serving),
             why,
@@ -145,7 +149,7 @@ impl Attempt {
     /// The whole answer of a call that does not stream.
     pub fn reply(&mut self, head: &ResponseHead<'_>, body: Bytes) -> Result<Bytes, TranslateError> {
         let (Some(target), Some(call)) = (self.target(), &self.call) else { return Ok(body) };
-        let exchange = Exchange { call, target: &target.target };
+        let exchange = Exchange { call, target: &target.target, prompt: self.prompt };
         let reply = target.provider.adapter.reply(head, body, &exchange)?;
         self.usage = reply.usage;
         if self.usage.is_none() {
@@ -160,7 +164,7 @@ impl Attempt {
     /// Prepares for a stream.
     pub fn begin_stream(&mut self, head: &ResponseHead<'_>) {
         if let (Some(target), Some(call)) = (self.target(), &self.call) {
-            let exchange = Exchange { call, target: &target.target };
+            let exchange = Exchange { call, target: &target.target, prompt: self.prompt };
             self.translator = Some(target.provider.adapter.stream(head, &exchange));
         }
     }

@@ -195,7 +195,7 @@ async fn what_needs_a_memory_is_refused_by_name_unless_the_provider_has_one() {
         assert_eq!(value(refused).await["error"]["param"], field);
     }
     let mut body = response("gemini", false, &json!({}));
-    body["tools"] = json!([{"type": "web_search"}]);
+    body["tools"] = json!([{"type": "file_search"}]);
     assert_eq!(value(gate.post("/v1/responses", body).await.unwrap()).await["error"]["param"], "tools[0].type");
     assert!(gate.mock.requests().is_empty(), "nothing was dialled");
     let mut body = response("openai", false, &json!({}));

@@ -33,6 +33,8 @@ mod faults;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod large;
 #[cfg(test)]
 mod limits;
@@ -58,6 +60,8 @@ mod speech;
 mod steer;
 #[cfg(test)]
 mod tokens_doc;
+#[cfg(test)]
+mod told;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]

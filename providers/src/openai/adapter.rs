@@ -27,6 +27,10 @@ pub(crate) struct Quirks {
     pub(crate) max_tokens: bool,
     /// `stream_options` is known; where it is not, streams report usage unasked.
     pub(crate) stream_options: bool,
+    /// `web_search_options` is known.
+    pub(crate) web_search: bool,
+    /// The path of `/v1/rerank` from the base URL.
+    pub(crate) rerank: &'static str,
 }
 
 /// `OpenAI`-compatible providers.
@@ -65,7 +69,15 @@ impl Adapter for OpenAi {
     }
 
     fn supports(&self, call: &Call, _target: &Target) -> Result<(), Unsupported> {
-        hub::check(self.declared, call).map(drop)
+        let translated = hub::check(self.declared, call)?;
+        match translated.and_then(|request| request.web_search) {
+            Some(search) if !self.quirks.web_search => {
+                let text =
+                    format!("`{}`: providers of kind `{}` do not search the web", search.field, self.declared.kind);
+                Err(Unsupported::field(search.field, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
@@ -74,7 +86,11 @@ impl Adapter for OpenAi {
             let body = write::body(&request, call, target, self.quirks)?;
             return Ok(Self::post("chat/completions".to_owned(), Bytes::from(body.to_string())));
         }
-        let path = call.endpoint.path().trim_start_matches("/v1/").to_owned();
+        let path = match call.endpoint {
+            Endpoint::Rerank => self.quirks.rerank,
+            endpoint => endpoint.path().trim_start_matches("/v1/"),
+        };
+        let path = path.to_owned();
         if call.endpoint.is_form() {
             let mut request = Self::post(path, form::body(call, target));
             form::content_type(call, &mut request.headers);

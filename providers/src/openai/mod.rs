@@ -3,6 +3,7 @@
 
 mod adapter;
 mod azure;
+mod cite;
 mod decode;
 pub(crate) mod errors;
 mod form;

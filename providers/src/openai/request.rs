@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn sent(text: &str, model: &str) -> String {
-        narrow(text, model, Quirks { max_tokens: false, stream_options: true })
+        narrow(text, model, crate::openai::kinds::PLAIN)
     }
 
     fn chat(text: &str) -> Call {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn narrower_apis_get_what_they_know() {
-        let old = |text| narrow(text, "m", Quirks { max_tokens: true, stream_options: false });
+        let old = |text| narrow(text, "m", crate::openai::kinds::OLD);
         assert_eq!(
             old(r#"{"model":"m","messages":[1],"max_completion_tokens" : 5}"#),
             r#"{"model":"m","messages":[1],"max_tokens" : 5}"#
