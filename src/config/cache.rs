@@ -6,6 +6,7 @@ use serde_saphyr::Spanned;
 use sluice_policies::Glob;
 
 use super::compile::Compiler;
+use super::embedders::{Embedder, Opinion};
 use super::raw_cache::RawCache;
 use super::values;
 
@@ -30,6 +31,10 @@ pub struct CacheRules {
     pub max_false_hits: f64,
     /// Conversations may be answered in other words too.
     pub history: bool,
+    /// Who makes the shortlist; `None` is the built-in model.
+    pub embeddings: Option<Embedder>,
+    /// Who must agree to an answer to other words.
+    pub second_opinion: Option<Opinion>,
 }
 
 /// Who shares answers.
@@ -67,6 +72,8 @@ impl Default for CacheRules {
             max_temperature: 1.0,
             max_false_hits: 0.01,
             history: false,
+            embeddings: None,
+            second_opinion: None,
         }
     }
 }

@@ -16,6 +16,7 @@ use sluice_providers::{ADAPTERS, adapter};
 
 use super::credentials::{Credentials, fill};
 use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
+use super::models::Known;
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
 use super::routing::{Circuit, HealthRules};
 use super::values;
@@ -80,7 +81,8 @@ impl Compiler {
         let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
-        let cache = raw.cache.as_ref().map(|raw| self.cache(raw));
+        let known = Known { raw, providers: &providers, catalog: &catalog };
+        let cache = raw.cache.as_ref().map(|cache| self.cache_with(&known, cache));
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::raw_embedders::{RawEmbedder, RawOpinion};
+
 /// Which answers are kept and who shares them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,4 +40,8 @@ pub(super) struct RawCache {
     /// Default false.
     #[serde(default)]
     pub(super) history: bool,
+    /// `semantic`: the embeddings model that makes the shortlist. Default: the built-in one.
+    pub(super) embeddings: Option<RawEmbedder>,
+    /// `semantic`: an embeddings model that must agree to each answer to other words. Default: none.
+    pub(super) second_opinion: Option<RawOpinion>,
 }

@@ -22,7 +22,7 @@ mod route;
 mod settle;
 mod waiting;
 
-pub use attempt::{Attempt, Blame};
+pub use attempt::Attempt;
 pub use flight::{Close, Flight, Hedge, Next};
 pub use lookup::Replay;
 pub use offload::Offload;
