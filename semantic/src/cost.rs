@@ -18,7 +18,7 @@ pub(crate) fn measure(
     let texts: Vec<String> = (0..entries).map(prompt).collect();
     let mut partition = Partition::default();
     for (id, text) in (0..).zip(&texts) {
-        partition.insert(id, text, semantic);
+        partition.insert(id, text, semantic)?;
     }
     let exact: HashMap<[u8; 32], usize> = texts.iter().map(|t| digest(t)).zip(0..).collect();
     // Half of what is looked up is stored in other words, half is not there at all.
@@ -33,7 +33,7 @@ pub(crate) fn measure(
     row("semantic: take a prompt apart", &times(&asked, |text| semantic.prompt(text)), out)?;
     let mut index = Index::default();
     for (id, text) in (0..).zip(&texts) {
-        index.insert(id, &semantic.vector(text));
+        index.insert(id, &semantic.vector(text))?;
     }
     let query = semantic.vector(asked.first().map_or("", String::as_str));
     row(&format!("semantic: nearest 5 of {entries}"), &times(&asked, |_| index.nearest(&query, 5, 0.0)), out)?;

@@ -2,33 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::model::{DIMENSIONS, Embedding};
-
-/// An embedding in int8: `unit ≈ values × scale`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Quantised {
-    values: [i8; DIMENSIONS],
-    scale: f32,
-}
-
-impl Quantised {
-    #[expect(clippy::cast_possible_truncation, reason = "within -127..=127 by the division")]
-    pub(crate) fn new(embedding: &Embedding) -> Self {
-        let largest = embedding.unit.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-        let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-        let mut values = [0; DIMENSIONS];
-        for (value, x) in values.iter_mut().zip(&embedding.unit) {
-            *value = (x / scale).round() as i8;
-        }
-        Self { values, scale }
-    }
-
-    /// Cosine of two vectors.
-    pub fn similarity(&self, other: &Self) -> f32 {
-        let sum: i32 = self.values.iter().zip(&other.values).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
-        as_similarity(sum, self.scale * other.scale)
-    }
-}
+use crate::model::DIMENSIONS;
+use crate::vector::{Quantised, VectorError, as_similarity};
 
 /// A stored prompt and how near it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,10 +14,12 @@ pub struct Neighbour {
     pub similarity: f32,
 }
 
-/// The vectors of one partition, in rows that lie one after the other.
+/// The vectors of one partition, in rows that lie one after the other. All have the dimensions of the first;
+/// an index that has become empty takes others.
 #[derive(Debug, Default)]
 pub struct Index {
-    rows: Vec<[i8; DIMENSIONS]>,
+    dimensions: usize,
+    rows: Vec<i8>,
     scales: Vec<f32>,
     ids: Vec<u64>,
     slots: HashMap<u64, usize>,
@@ -50,18 +27,32 @@ pub struct Index {
 
 impl Index {
     /// Adds a vector, or replaces the one with this id.
-    pub fn insert(&mut self, id: u64, vector: &Quantised) {
+    ///
+    /// # Errors
+    /// When it has other dimensions than those that are there; then nothing has changed.
+    pub fn insert(&mut self, id: u64, vector: &Quantised) -> Result<(), VectorError> {
+        let (expected, given) = (self.dimensions, vector.dimensions());
+        if given == 0 {
+            return Err(VectorError::Zero);
+        }
+        if given != expected && !self.is_empty() {
+            return Err(VectorError::Dimensions { expected, given });
+        }
         self.remove(id);
+        self.dimensions = given;
         self.slots.insert(id, self.ids.len());
-        self.rows.push(vector.values);
+        self.rows.extend_from_slice(&vector.values);
         self.scales.push(vector.scale);
         self.ids.push(id);
+        Ok(())
     }
 
     /// Takes a vector out; the last one moves into its place. False if the id is not there.
     pub fn remove(&mut self, id: u64) -> bool {
         let Some(slot) = self.slots.remove(&id) else { return false };
-        self.rows.swap_remove(slot);
+        let last = self.rows.len().saturating_sub(self.dimensions);
+        self.rows.copy_within(last.., slot * self.dimensions);
+        self.rows.truncate(last);
         self.scales.swap_remove(slot);
         self.ids.swap_remove(slot);
         if let Some(moved) = self.ids.get(slot) {
@@ -82,7 +73,7 @@ impl Index {
 
     /// Bytes held, with what the vectors have reserved.
     pub fn memory(&self) -> usize {
-        self.rows.capacity() * DIMENSIONS
+        self.rows.capacity()
             + self.scales.capacity() * size_of::<f32>()
             + self.ids.capacity() * size_of::<u64>()
             // A bucket and its control byte; hashbrown keeps at least an eighth free.
@@ -90,8 +81,9 @@ impl Index {
     }
 
     /// The `count` nearest with at least this similarity, nearest first; equals in the order of their ids.
+    /// Nothing is near a vector of other dimensions.
     pub fn nearest(&self, query: &Quantised, count: usize, at_least: f32) -> Vec<Neighbour> {
-        if count == 0 {
+        if count == 0 || self.is_empty() || query.dimensions() != self.dimensions {
             return Vec::new();
         }
         pulp::Arch::new().dispatch(Scan { index: self, query, count, at_least })
@@ -112,14 +104,26 @@ impl pulp::NullaryFnOnce for Scan<'_> {
     #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the instruction set")]
     #[inline(always)]
     fn call(self) -> Vec<Neighbour> {
-        let mut query = [0_i16; DIMENSIONS];
-        for (wide, narrow) in query.iter_mut().zip(&self.query.values) {
-            *wide = i16::from(*narrow);
+        let wide: Vec<i16> = self.query.values.iter().map(|x| i16::from(*x)).collect();
+        // With a length that the compiler knows, the products of a row are a few instructions.
+        match wide.as_array::<DIMENSIONS>() {
+            Some(query) => {
+                let (rows, _) = self.index.rows.as_chunks::<DIMENSIONS>();
+                self.among(rows.iter().map(|row| products(query, row)))
+            }
+            None => self.among(self.index.rows.chunks_exact(wide.len()).map(|row| products(&wide, row))),
         }
+    }
+}
+
+impl Scan<'_> {
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
+    fn among(&self, products: impl Iterator<Item = i32>) -> Vec<Neighbour> {
         let mut best: Vec<Neighbour> = Vec::with_capacity(self.count + 1);
         let mut least = self.at_least;
-        for (slot, (row, scale)) in self.index.rows.iter().zip(&self.index.scales).enumerate() {
-            let similarity = as_similarity(products(&query, row), scale * self.query.scale);
+        for (slot, (sum, scale)) in products.zip(&self.index.scales).enumerate() {
+            let similarity = as_similarity(sum, scale * self.query.scale);
             if similarity < least {
                 continue;
             }
@@ -137,19 +141,8 @@ impl pulp::NullaryFnOnce for Scan<'_> {
 
 #[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
-fn products(query: &[i16; DIMENSIONS], row: &[i8; DIMENSIONS]) -> i32 {
-    let mut sum = 0_i32;
-    for (a, b) in query.iter().zip(row) {
-        sum += i32::from(*a) * i32::from(i16::from(*b));
-    }
-    sum
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as above")]
-#[expect(clippy::cast_precision_loss, reason = "at most 256 × 127², which an f32 holds exactly")]
-fn as_similarity(sum: i32, scale: f32) -> f32 {
-    sum as f32 * scale
+fn products(query: &[i16], row: &[i8]) -> i32 {
+    query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(i16::from(*b))).sum()
 }
 
 #[cfg(test)]
@@ -158,36 +151,37 @@ mod tests {
 
     use super::*;
 
-    fn vector(seed: u64) -> Quantised {
+    fn vector(seed: u64, dimensions: usize) -> Quantised {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        let mut unit = [0.0; DIMENSIONS];
-        for x in &mut unit {
+        let mut random = || {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            *x = f32::from(i8::try_from(state % 201).map_or(0, |v| v) - 100) / 1000.0;
-        }
-        Quantised::new(&Embedding { unit, length: 1.0 })
+            f32::from(i8::try_from(state % 201).map_or(0, |v| v) - 100)
+        };
+        let values: Vec<f32> = (0..dimensions).map(|_| random()).collect();
+        Quantised::from_vector(&values).unwrap()
     }
 
     proptest! {
         #[test]
         fn the_nearest_are_those_of_a_full_sort(
-            operations in prop::collection::vec((0_u64..40, any::<bool>()), 1..120), count in 1_usize..8
+            operations in prop::collection::vec((0_u64..40, any::<bool>()), 1..120), count in 1_usize..8,
+            dimensions in prop::sample::select(vec![3, 100, DIMENSIONS, 384, 1536])
         ) {
             let (mut index, mut model) = (Index::default(), std::collections::BTreeMap::new());
             for (id, insert) in operations {
                 if insert {
                     // The vector of an id changes when it is inserted again.
-                    let v = vector(id + 1000 * model.len() as u64);
-                    index.insert(id, &v);
+                    let v = vector(id + 1000 * model.len() as u64, dimensions);
+                    index.insert(id, &v).unwrap();
                     model.insert(id, v);
                 } else {
                     prop_assert_eq!(index.remove(id), model.remove(&id).is_some());
                 }
                 prop_assert_eq!(index.len(), model.len());
             }
-            let query = vector(77);
+            let query = vector(77, dimensions);
             let mut expected: Vec<_> = model.iter()
                 .map(|(id, v)| Neighbour { id: *id, similarity: query.similarity(v) })
                 .filter(|n| n.similarity >= -0.05)
@@ -196,5 +190,18 @@ mod tests {
             expected.truncate(count);
             prop_assert_eq!(index.nearest(&query, count, -0.05), expected);
         }
+    }
+
+    #[test]
+    fn an_index_holds_vectors_of_one_model_until_it_is_empty() {
+        let mut index = Index::default();
+        index.insert(1, &vector(1, 8)).unwrap();
+        let refused = index.insert(1, &vector(2, 9));
+        assert_eq!(refused, Err(VectorError::Dimensions { expected: 8, given: 9 }));
+        assert_eq!(index.nearest(&vector(1, 8), 5, 0.9).len(), 1);
+        assert_eq!(index.nearest(&vector(1, 9), 5, -1.0), []);
+        assert!(index.remove(1));
+        index.insert(1, &vector(2, 9)).unwrap();
+        assert_eq!(index.nearest(&vector(2, 9), 5, 0.9).len(), 1);
     }
 }

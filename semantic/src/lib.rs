@@ -13,15 +13,17 @@ mod model;
 mod partition;
 mod prompt;
 mod text;
+mod vector;
 mod verifier;
 mod wordpiece;
 
 pub use eligible::{Ineligible, MOST_WORDS};
 pub use features::{FEATURES, Features, NAMES as FEATURE_NAMES};
-pub use index::{Index, Neighbour, Quantised};
+pub use index::{Index, Neighbour};
 pub use model::DIMENSIONS;
 pub use partition::{Hit, LEAST_SIMILARITY, Partition};
 pub use prompt::Prompt;
+pub use vector::{Quantised, VectorError};
 
 use features::Conflicts;
 use lexicon::Lexicon;

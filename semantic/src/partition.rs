@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::index::Index;
+use crate::vector::{Quantised, VectorError};
 use crate::{Judgement, Prompt, Semantic};
 
 /// How many of the nearest prompts are judged.
@@ -11,6 +12,10 @@ const SHORTLIST: usize = 5;
 pub const LEAST_SIMILARITY: f32 = 0.5;
 
 /// Prompts that share everything else that changes an answer. What the ids stand for is the owner's business.
+///
+/// A partition is searched by the built-in embedding ([`Self::insert`], [`Self::lookup`]) or by vectors that
+/// its owner has from elsewhere ([`Self::insert_vector`], [`Self::lookup_vector`]), never by both. Vetoes and
+/// verifier are the same: they read the texts.
 #[derive(Debug, Default)]
 pub struct Partition {
     index: Index,
@@ -22,15 +27,29 @@ pub struct Partition {
 pub struct Hit {
     /// As given to [`Partition::insert`].
     pub id: u64,
+    /// Cosine of the vectors by which it was found.
+    pub similarity: f32,
     /// What the verifier said.
     pub judgement: Judgement,
 }
 
 impl Partition {
     /// Stores a prompt, or replaces the one with this id.
-    pub fn insert(&mut self, id: u64, text: &str, semantic: &Semantic) {
-        self.index.insert(id, &semantic.vector(text));
+    ///
+    /// # Errors
+    /// When the partition holds prompts with vectors of other dimensions.
+    pub fn insert(&mut self, id: u64, text: &str, semantic: &Semantic) -> Result<(), VectorError> {
+        self.insert_vector(id, text, &semantic.vector(text))
+    }
+
+    /// Stores a prompt with a vector from elsewhere, or replaces the one with this id.
+    ///
+    /// # Errors
+    /// When the partition holds prompts with vectors of other dimensions; then nothing has changed.
+    pub fn insert_vector(&mut self, id: u64, text: &str, vector: &Quantised) -> Result<(), VectorError> {
+        self.index.insert(id, vector)?;
         self.texts.insert(id, text.into());
+        Ok(())
     }
 
     /// Forgets a prompt. False if the id is not there.
@@ -51,13 +70,25 @@ impl Partition {
 
     /// The stored prompt with the best score above `threshold` that nothing vetoes.
     pub fn lookup(&self, prompt: &Prompt, threshold: f64, semantic: &Semantic) -> Option<Hit> {
+        self.lookup_vector(prompt, (&prompt.vector(), LEAST_SIMILARITY), threshold, semantic)
+    }
+
+    /// As [`Self::lookup`], by a vector from elsewhere. Prompts farther from it than the number beside it, a
+    /// cosine, are not judged: what is far differs from model to model.
+    pub fn lookup_vector(
+        &self,
+        prompt: &Prompt,
+        (vector, at_least): (&Quantised, f32),
+        threshold: f64,
+        semantic: &Semantic,
+    ) -> Option<Hit> {
         let mut best: Option<Hit> = None;
-        for near in self.index.nearest(&prompt.vector(), SHORTLIST, LEAST_SIMILARITY) {
+        for near in self.index.nearest(vector, SHORTLIST, at_least) {
             let Some(text) = self.texts.get(&near.id) else { continue };
             let Some(judgement) = semantic.judge_text(prompt, text) else { continue };
             let better = best.as_ref().is_none_or(|b| judgement.score > b.judgement.score);
             if judgement.score > threshold && better {
-                best = Some(Hit { id: near.id, judgement });
+                best = Some(Hit { id: near.id, similarity: near.similarity, judgement });
             }
         }
         best
@@ -81,7 +112,7 @@ mod tests {
         let mut partition = Partition::default();
         let stored = ["What is the capital of Germany?", "How do I reverse a list in Python?", "laptops under $500"];
         for (id, text) in (1..).zip(stored) {
-            partition.insert(id, text, &semantic);
+            partition.insert(id, text, &semantic).unwrap();
         }
         let threshold = semantic.threshold(crate::DEFAULT_FALSE_HITS);
         let hit = |p: &Partition, text: &str| p.lookup(&semantic.prompt(text), threshold, &semantic).map(|h| h.id);
@@ -93,5 +124,23 @@ mod tests {
         assert!(partition.remove(1) && !partition.remove(1));
         assert_eq!(hit(&partition, "Tell me the capital of Germany"), None);
         assert_eq!(partition.len(), 2);
+    }
+    #[test]
+    fn vectors_from_elsewhere_find_what_the_verifier_then_judges() {
+        let semantic = Semantic::built_in().unwrap();
+        let vector = |x: f32| Quantised::from_vector(&[1.0, x, 0.0]).unwrap();
+        let mut partition = Partition::default();
+        partition.insert_vector(1, "What is the capital of Germany?", &vector(0.1)).unwrap();
+        partition.insert_vector(2, "What is the capital of France?", &vector(0.0)).unwrap();
+        let wrong = partition.insert(3, "What is the capital of Spain?", &semantic);
+        assert_eq!(wrong, Err(VectorError::Dimensions { expected: 3, given: crate::DIMENSIONS }));
+        let threshold = semantic.threshold(crate::DEFAULT_FALSE_HITS);
+        let prompt = semantic.prompt("Tell me the capital of Germany");
+        // The nearest vector is the other country's; the verifier knows better.
+        let hit = partition.lookup_vector(&prompt, (&vector(0.0), 0.9), threshold, &semantic).unwrap();
+        assert_eq!(hit.id, 1);
+        assert!((hit.similarity - vector(0.0).similarity(&vector(0.1))).abs() < 1e-6);
+        assert_eq!(partition.lookup_vector(&prompt, (&vector(20.0), 0.9), threshold, &semantic), None);
+        assert_eq!(partition.lookup(&prompt, threshold, &semantic), None);
     }
 }

@@ -1,9 +1,9 @@
 //! A prompt, ready to be compared with others.
 
-use crate::index::Quantised;
 use crate::lexicon::Lexicon;
 use crate::model::{DIMENSIONS, Embedding, Model};
 use crate::text::Document;
+use crate::vector::Quantised;
 
 /// A prompt taken apart, with its embedding and those of its words.
 #[derive(Clone, Debug)]

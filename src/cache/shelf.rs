@@ -30,8 +30,9 @@ impl Shelves {
         // The list stays locked: a shelf that was just emptied must not be filled after it is gone.
         let mut all = self.all.lock();
         let mut shelf = all.entry(partition).or_default().lock();
-        shelf.prompts.insert(id, text, semantic);
-        shelf.keys.insert(id, key);
+        if shelf.prompts.insert(id, text, semantic).is_ok() {
+            shelf.keys.insert(id, key);
+        }
         id
     }
 
