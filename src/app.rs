@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{Admin, Readiness};
 use crate::budget::Budget;
 use crate::cache::Cache;
-use crate::config::{self, Config, Live};
+use crate::config::{self, CachePolicy, Config, Live};
 use crate::frontend::Acceptor;
 use crate::pipeline::{Gateway, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
@@ -147,8 +147,8 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
     let sinks = Arc::new(Sinks::new(metrics, access, tracing));
     let counter = Arc::new(Counter::new(MEMO_ENTRIES));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let rules = config.cache.clone().unwrap_or_default();
-    let cache = Arc::new(Cache::new(rules.max_bytes));
+    let cache = Arc::new(Cache::new(config.cache.as_ref().map_or(0, |cache| cache.max_bytes)));
+    let other_words = config.cache.iter().flat_map(CachePolicy::all).any(|rules| rules.semantic);
     let gateway = Arc::new(Gateway {
         live: Arc::new(Live::new(config)),
         store,
@@ -168,7 +168,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         let targets = config.models.values().flat_map(|model| &model.targets);
         counter.warm(targets.map(|target| target.model.tokenizer));
     });
-    if rules.semantic {
+    if other_words {
         let cache = Arc::clone(&gateway.cache);
         gateway.tasks.spawn_blocking(move || cache.semantic().is_some());
     }

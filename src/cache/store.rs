@@ -122,7 +122,8 @@ impl Cache {
             return Some(entry.found(Tier::Exact));
         }
         let text = ask.text.as_deref().filter(|_| !control.exact)?;
-        let (key, similarity) = self.shelves.find(&ask.partition, text, rules.max_false_hits, self.semantic()?)?;
+        let (key, similarity) =
+            self.shelves.find(&ask.partition, text, control.budget(rules.max_false_hits), self.semantic()?)?;
         // Keys contain their partition; that it is this one is checked all the same.
         let entry = self.entries.get(&key).filter(fresh).filter(|entry| entry.ask.partition == ask.partition)?;
         Some(entry.found(Tier::Semantic(similarity)))

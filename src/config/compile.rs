@@ -14,6 +14,7 @@ use sluice_policies::{PolicyError, PolicySet};
 use sluice_providers::catalog::{Catalog, Kind};
 use sluice_providers::{ADAPTERS, adapter};
 
+use super::cache::CachePolicy;
 use super::credentials::{Credentials, fill};
 use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
 use super::models::Known;
@@ -385,9 +386,7 @@ fn redacted(config: &Config) -> Value {
         "redis": config.redis.as_ref().map(|redis| json!({
             "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len(),
         })),
-        "cache": config.cache.as_ref().map(|rules| json!({
-            "semantic": rules.semantic, "scope": rules.scope.name(), "ttl_s": rules.ttl.as_secs(),
-        })),
+        "cache": config.cache.as_ref().map(CachePolicy::shown),
         "ext_proc": config.ext_proc.as_ref().map(|door| json!({
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
             "tls": door.tls.is_some(),

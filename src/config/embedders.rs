@@ -9,7 +9,7 @@ use sluice_policies::Pool;
 use sluice_providers::catalog::Modality;
 use sluice_providers::{Call, Endpoint};
 
-use super::cache::CacheRules;
+use super::cache::{CachePolicy, CacheRules};
 use super::compile::{Compiler, positive_duration};
 use super::model::{Config, ModelRoute, TargetRoute};
 use super::models::Known;
@@ -40,7 +40,7 @@ pub struct Embedder {
 }
 
 /// An embeddings model that is asked whether two prompts are alike.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Opinion {
     /// Who is asked.
     pub embedder: Embedder,
@@ -59,16 +59,24 @@ impl Embedder {
 impl Config {
     /// Every model with its targets, those that only the cache asks included.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<ModelRoute>> {
-        let own = self.cache.iter().flat_map(CacheRules::embedders);
+        let own = self.cache.iter().flat_map(CachePolicy::embedders);
         self.models.values().chain(own.map(|embedder| &embedder.route))
     }
 }
 
-impl CacheRules {
-    /// The embeddings models that are asked.
+impl CachePolicy {
+    /// The embeddings models that are asked; they are the same for all rules.
     pub fn embedders(&self) -> impl Iterator<Item = &Embedder> {
-        let opinion = self.second_opinion.as_ref().map(|opinion| &opinion.embedder);
-        self.embeddings.iter().chain(opinion)
+        self.all().take(1).flat_map(|rules| {
+            let opinion = rules.second_opinion.as_ref().map(|opinion| &opinion.embedder);
+            rules.embeddings.iter().chain(opinion)
+        })
+    }
+}
+
+impl PartialEq for Embedder {
+    fn eq(&self, other: &Self) -> bool {
+        self.timeout == other.timeout && self.id() == other.id()
     }
 }
 
@@ -82,26 +90,26 @@ struct Written<'a> {
 
 impl Compiler {
     /// The section `cache` with the models it names.
-    pub(super) fn cache_with(&mut self, known: &Known<'_>, raw: &RawCache) -> CacheRules {
-        let mut rules = self.cache(raw);
-        for (written, path) in [
-            (raw.embeddings.as_ref().map(|raw| &raw.model), "cache.embeddings"),
-            (raw.second_opinion.as_ref().map(|raw| &raw.model), "cache.second_opinion"),
+    pub(super) fn cache_with(&mut self, known: &Known<'_>, raw: &RawCache) -> CachePolicy {
+        let embeddings = raw.embeddings.as_ref().and_then(|raw| self.embeddings(known, raw));
+        let mut second_opinion = raw.second_opinion.as_ref().and_then(|raw| self.opinion(known, raw));
+        if let (Some(first), Some(second)) = (&embeddings, &mut second_opinion)
+            && first.label == second.embedder.label
+        {
+            // One model is one target, whatever it is asked for.
+            second.embedder.route = Arc::clone(&first.route);
+        }
+        let policy = self.cache(raw, CacheRules { embeddings, second_opinion, ..CacheRules::default() });
+        let (first, second) = (raw.embeddings.as_ref(), raw.second_opinion.as_ref());
+        for (model, path) in [
+            (first.map(|raw| &raw.model), "cache.embeddings"),
+            (second.map(|raw| &raw.model), "cache.second_opinion"),
         ] {
-            if let Some(model) = written.filter(|_| !rules.semantic) {
+            if let Some(model) = model.filter(|_| !policy.all().any(|rules| rules.semantic)) {
                 self.error(Some(&model.referenced), path, "it needs `mode: semantic`".to_owned());
             }
         }
-        rules.embeddings = raw.embeddings.as_ref().and_then(|raw| self.embeddings(known, raw));
-        let opinion = raw.second_opinion.as_ref().and_then(|raw| self.opinion(known, raw));
-        rules.second_opinion = opinion.map(|mut opinion| {
-            // One model is one target, whatever it is asked for.
-            let first = rules.embeddings.as_ref().filter(|first| first.label == opinion.embedder.label);
-            opinion.embedder.route =
-                first.map_or_else(|| Arc::clone(&opinion.embedder.route), |first| Arc::clone(&first.route));
-            opinion
-        });
-        rules
+        policy
     }
 
     fn embeddings(&mut self, known: &Known<'_>, raw: &RawEmbedder) -> Option<Embedder> {

@@ -24,7 +24,7 @@ mod targets;
 mod values;
 mod watch;
 
-pub use cache::{CacheRules, CacheScope};
+pub use cache::{CachePolicy, CacheRules, CacheScope};
 pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use embedders::{Embedder, Opinion};
 pub use live::{Live, Status};
@@ -34,4 +34,5 @@ pub use model::{
     Telemetry, Timeouts,
 };
 pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
+pub use values::percent;
 pub use watch::watch;

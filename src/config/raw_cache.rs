@@ -11,10 +11,10 @@ use super::raw_embedders::{RawEmbedder, RawOpinion};
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCache {
     /// `exact`: the same request. `semantic`: also the same short question in other words; see
-    /// docs/cache.md for how often that is wrong. Default `exact`.
+    /// docs/cache.md for how often that is wrong. `off`: only what a rule says. Default `exact`.
     #[schemars(with = "Option<String>")]
     pub(super) mode: Option<Spanned<String>>,
-    /// Public models, with `*`. Default all.
+    /// Public models, with `*`. Default all. Rules have their own.
     pub(super) models: Option<Vec<String>>,
     /// Who shares answers: all of a `tenant`, the requests of one `key`, or of one end `user` of a
     /// key. Default `key`.
@@ -38,10 +38,61 @@ pub(super) struct RawCache {
     pub(super) max_false_hits: Option<Spanned<String>>,
     /// `semantic`: also the last question of a conversation; what came before must be the same.
     /// Default false.
+    pub(super) history: Option<bool>,
+    /// Other terms for some requests. The first rule that matches counts; what it leaves out is as
+    /// in the section itself.
     #[serde(default)]
-    pub(super) history: bool,
-    /// `semantic`: the embeddings model that makes the shortlist. Default: the built-in one.
+    #[schemars(with = "Vec<RawCacheRule>")]
+    pub(super) rules: Vec<Spanned<RawCacheRule>>,
+    /// `semantic`: the embeddings model that makes the shortlist, of all rules. Default: the built-in one.
     pub(super) embeddings: Option<RawEmbedder>,
     /// `semantic`: an embeddings model that must agree to each answer to other words. Default: none.
     pub(super) second_opinion: Option<RawOpinion>,
+}
+
+/// Terms of the cache for some requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCacheRule {
+    /// Name in metrics and at `/cache`; unique. Default its place, `rules[0]`.
+    pub(super) name: Option<String>,
+    /// Which requests. Default all.
+    #[serde(default)]
+    pub(super) r#match: RawCacheMatch,
+    /// `off`, `exact` or `semantic`.
+    #[schemars(with = "Option<String>")]
+    pub(super) mode: Option<Spanned<String>>,
+    /// `tenant`, `key` or `user`.
+    #[schemars(with = "Option<String>")]
+    pub(super) scope: Option<Spanned<String>>,
+    /// How long an answer is kept.
+    #[schemars(with = "Option<String>")]
+    pub(super) ttl: Option<Spanned<String>>,
+    /// One answer; larger ones are not kept.
+    #[schemars(with = "Option<String>")]
+    pub(super) max_entry: Option<Spanned<String>>,
+    /// Requests with a higher temperature are answered only exactly.
+    #[schemars(with = "Option<f64>")]
+    pub(super) max_temperature: Option<Spanned<f64>>,
+    /// The part of false hits that is accepted, from `0.1%` to `5%`.
+    #[schemars(with = "Option<String>")]
+    pub(super) max_false_hits: Option<Spanned<String>>,
+    /// Also the last question of a conversation.
+    pub(super) history: Option<bool>,
+}
+
+/// Patterns that all must match; `*` stands for anything.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCacheMatch {
+    /// Public model name.
+    pub(super) model: Option<String>,
+    /// Tenant.
+    pub(super) tenant: Option<String>,
+    /// Key name.
+    pub(super) key: Option<String>,
+    /// Class name.
+    pub(super) class: Option<String>,
+    /// End user.
+    pub(super) user: Option<String>,
 }

@@ -38,7 +38,7 @@ pub struct Replay {
 pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
-    rules: CacheRules,
+    rules: Arc<CacheRules>,
 }
 
 impl Keep {
@@ -68,15 +68,16 @@ pub(super) async fn run(
     recorder: &mut Recorder,
 ) -> Result<Looked, Error> {
     let (call, headers) = asked;
-    let Some(rules) = config.cache.as_ref().filter(|rules| rules.covers(plan.model())) else {
-        return Ok(Looked::Miss(None));
-    };
+    let Some(policy) = &config.cache else { return Ok(Looked::Miss(None)) };
     let begun = Instant::now();
     let metrics = gateway.sinks.metrics().cache();
     let control = Control::of(headers)
         .map_err(|why| Error::invalid("invalid_cache_control", format!("header x-sluice-cache: {why}")))?;
-    let ask =
-        if control.read || control.write { ask(gateway, config, plan, who, call).await? } else { Err("no-store") };
+    let Some(rules) = policy.rules_for(&who.subject(plan.model())) else {
+        return if control.only { Err(nothing_kept()) } else { Ok(Looked::Miss(None)) };
+    };
+    let wanted = control.read || control.write;
+    let ask = if wanted { ask(gateway, (config, rules), plan, who, call).await? } else { Err("no-store") };
     let ask = match ask {
         Ok(ask) => ask,
         Err(_) if control.only => return Err(nothing_kept()),
@@ -97,7 +98,7 @@ pub(super) async fn run(
         }
         None if control.only => Err(nothing_kept()),
         None => {
-            let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: rules.clone() };
+            let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: Arc::clone(rules) };
             Ok(Looked::Miss(control.write.then(keep)))
         }
     }
@@ -105,14 +106,13 @@ pub(super) async fn run(
 
 async fn ask(
     gateway: &Gateway,
-    config: &Config,
+    (config, rules): (&Config, &Arc<CacheRules>),
     plan: &Plan,
     who: &Identity,
     call: &Arc<Call>,
 ) -> Result<Result<Ask, &'static str>, Error> {
-    let Some(rules) = config.cache.clone() else { return Ok(Err("off")) };
     let owner = Owner { tenant: Arc::clone(&who.key.tenant), key: Arc::clone(&who.key.name), user: who.user.clone() };
-    let (call, route) = (Arc::clone(call), Arc::clone(plan.route()));
+    let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
     let heavy = call.body.len() > config.limits.count_off_thread_above;
     let work = move || {
         let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();

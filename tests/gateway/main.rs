@@ -7,6 +7,8 @@ mod behind_envoy;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]
+mod cache_rules;
+#[cfg(test)]
 mod client_gone;
 #[cfg(test)]
 mod common;

@@ -25,7 +25,7 @@ fn an_embedder_is_a_target_that_no_client_can_name() {
          model: {small}, min_similarity: 0.8 }}\n"
     ));
     let config = config.unwrap_or_else(|errors| panic!("{errors}"));
-    let rules = config.cache.as_ref().unwrap();
+    let rules = config.cache.as_ref().unwrap().all().next().unwrap();
     let (first, second) = (rules.embeddings.as_ref().unwrap(), rules.second_opinion.as_ref().unwrap());
     assert_eq!((first.dimensions, first.timeout.as_millis(), second.embedder.timeout.as_millis()), (Some(256), 50, 300));
     assert!(second.min_similarity > 0.79 && first.id() != second.embedder.id());
