@@ -27,6 +27,9 @@ pub trait Embed: Send + Sync {
     /// One vector for each text, in their order and all of one dimension; nothing if they do not come within the
     /// embedder's timeout. Dropping the future gives up waiting.
     async fn embed(&self, embedder: &Embedder, texts: &[&str]) -> Option<Vec<Vector>>;
+
+    /// Told what a second opinion was; nothing if there was none in time.
+    fn said(&self, opinion: &Opinion, agree: Option<bool>);
 }
 
 /// Vectors and similarities that are known. Of requests at once that need the same one, one asks for it.
@@ -69,7 +72,8 @@ impl Vectors {
         embed: &dyn Embed,
     ) -> Option<bool> {
         let pair = key(partition, &opinion.embedder, &texts);
-        let similarity = self.pairs.optionally_get_with(pair, self.similarity(texts, partition, opinion, embed)).await?;
+        let similarity =
+            self.pairs.optionally_get_with(pair, self.similarity(texts, partition, opinion, embed)).await?;
         Some(similarity >= opinion.min_similarity)
     }
 
@@ -130,4 +134,4 @@ fn cosine(a: &[f32], b: &[f32]) -> Option<f32> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

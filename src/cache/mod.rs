@@ -7,6 +7,7 @@
 mod answer;
 mod ask;
 mod control;
+mod embed;
 mod events;
 mod shelf;
 mod store;
@@ -14,4 +15,5 @@ mod store;
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};
 pub use control::Control;
+pub use embed::{Embed, Vector};
 pub use store::{Cache, Found, Purge, Size, Tier};

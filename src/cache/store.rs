@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::sync::Cache as Moka;
-use sluice_semantic::Semantic;
+use sluice_semantic::{Quantised, Semantic};
 
 use super::answer::Answer;
 use super::ask::{Ask, Digest};
 use super::control::Control;
+use super::embed::{Embed, Vector, Vectors};
 use super::shelf::Shelves;
-use crate::config::CacheRules;
+use crate::config::{CacheRules, Opinion};
 
 /// An answer with whose it is.
 struct Entry {
@@ -19,6 +20,8 @@ struct Entry {
     ask: Ask,
     /// Its number on the shelf of its partition.
     shelved: Option<u64>,
+    /// Of its vector there.
+    dimensions: usize,
     kept: Instant,
     ttl: Duration,
     cost_micros: u64,
@@ -73,6 +76,7 @@ pub struct Cache {
     entries: Moka<Digest, Arc<Entry>>,
     shelves: Arc<Shelves>,
     semantic: OnceLock<Option<Semantic>>,
+    vectors: Vectors,
 }
 
 struct Ttl;
@@ -102,7 +106,7 @@ impl Cache {
                 }
             })
             .build();
-        Self { entries, shelves, semantic: OnceLock::new() }
+        Self { entries, shelves, semantic: OnceLock::new(), vectors: Vectors::default() }
     }
 
     /// Loads the model that compares questions, which takes some milliseconds the first time.
@@ -115,37 +119,82 @@ impl Cache {
         self.semantic.get_or_init(load).as_ref()
     }
 
-    /// The answer to a request, if there is one that it may have.
-    pub fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules) -> Option<Found> {
+    /// The answer to a request, if there is one that it may have. Dropping the future changes nothing.
+    pub async fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules, embed: &dyn Embed) -> Option<Found> {
         let fresh = |entry: &Arc<Entry>| control.max_age.is_none_or(|most| entry.kept.elapsed() <= most);
         if let Some(entry) = self.entries.get(&ask.key).filter(fresh) {
             return Some(entry.found(Tier::Exact));
         }
         let text = ask.text.as_deref().filter(|_| !control.exact)?;
-        let (key, similarity) =
-            self.shelves.find(&ask.partition, text, control.budget(rules.max_false_hits), self.semantic()?)?;
+        let semantic = self.semantic()?;
+        semantic.eligible(text).ok()?;
+        let vector = match &rules.embeddings {
+            Some(_) => Some(Quantised::from_vector(&self.vector(ask, rules, embed).await?).ok()?),
+            None => None,
+        };
+        let (prompt, false_hits) = ((text, vector.as_ref()), control.budget(rules.max_false_hits));
+        let (key, similarity) = self.shelves.find(&ask.partition, prompt, false_hits, semantic)?;
         // Keys contain their partition; that it is this one is checked all the same.
         let entry = self.entries.get(&key).filter(fresh).filter(|entry| entry.ask.partition == ask.partition)?;
+        if let Some(opinion) = &rules.second_opinion {
+            let agree = self.second_opinion(ask, &entry, opinion, embed).await;
+            embed.said(opinion, agree);
+            // Meanwhile it may have been purged.
+            if agree != Some(true) || !self.entries.contains_key(&key) {
+                return None;
+            }
+        }
         Some(entry.found(Tier::Semantic(similarity)))
     }
 
+    /// Has the vector made that an answer is kept with, for a request that is not looked up.
+    pub async fn prepare(&self, ask: &Ask, rules: &CacheRules, embed: &dyn Embed) {
+        self.vector(ask, rules, embed).await;
+    }
+
+    /// The prompt's vector by the model of the config, if there is one and the prompt may be found by it.
+    async fn vector(&self, ask: &Ask, rules: &CacheRules, embed: &dyn Embed) -> Option<Vector> {
+        let (text, embedder) = (ask.text.as_deref()?, rules.embeddings.as_ref()?);
+        self.semantic()?.eligible(text).ok()?;
+        if ask.vector.get().is_none() {
+            let vector = self.vectors.of(text, &ask.partition, embedder, embed).await?;
+            // It is the same if another has set it.
+            drop(ask.vector.set(vector));
+        }
+        ask.vector.get().cloned()
+    }
+
+    async fn second_opinion(&self, ask: &Ask, entry: &Entry, opinion: &Opinion, embed: &dyn Embed) -> Option<bool> {
+        let texts = [ask.text.as_deref()?, entry.ask.text.as_deref()?];
+        self.vectors.agree(texts, &ask.partition, opinion, embed).await
+    }
+
     /// Keeps an answer in the request's own partition.
-    pub fn keep(&self, ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
+    pub fn keep(&self, mut ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
         let room = rules.max_entry;
         if answer.size() > room {
             return;
         }
         let key = ask.key;
-        let shelved = ask.text.as_deref().zip(self.semantic_if(&ask)).and_then(|(text, semantic)| {
-            semantic.eligible(text).ok()?;
-            Some(self.shelves.insert(ask.partition, text, key, semantic))
-        });
-        let entry = Entry { answer, ask, shelved, kept: Instant::now(), ttl: rules.ttl, cost_micros };
+        let vector = self.shelf_vector(&mut ask, rules);
+        let shelved = ask.text.as_deref().zip(vector.as_ref());
+        let shelved = shelved.map(|(text, vector)| self.shelves.insert(ask.partition, text, key, vector));
+        let dimensions = vector.map_or(0, |vector| vector.dimensions());
+        let kept = Instant::now();
+        let entry = Entry { answer, ask, shelved, dimensions, kept, ttl: rules.ttl, cost_micros };
         self.entries.insert(key, Arc::new(entry));
     }
 
-    fn semantic_if(&self, ask: &Ask) -> Option<&Semantic> {
-        ask.text.as_ref().and_then(|_| self.semantic())
+    /// By what the prompt is found; nothing if it is for the same request only.
+    fn shelf_vector(&self, ask: &mut Ask, rules: &CacheRules) -> Option<Quantised> {
+        let made = ask.vector.take();
+        let text = ask.text.as_deref()?;
+        let semantic = self.semantic()?;
+        semantic.eligible(text).ok()?;
+        match rules.embeddings {
+            Some(_) => Quantised::from_vector(&made?).ok(),
+            None => Some(semantic.vector(text)),
+        }
     }
 
     /// Forgets answers; when it returns, none of them is found any more.
@@ -160,6 +209,7 @@ impl Cache {
             self.entries.invalidate(key);
         }
         self.entries.run_pending_tasks();
+        self.vectors.forget();
         keys.len()
     }
 
@@ -181,8 +231,8 @@ impl Entry {
 
     fn size(&self) -> usize {
         // A shelved prompt has its text twice, a vector and some ids.
-        let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 2 + 400);
-        self.answer.size() + text + size_of::<Self>()
+        let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 2 + 144);
+        self.answer.size() + text + self.dimensions + size_of::<Self>()
     }
 }
 

@@ -101,10 +101,9 @@ impl Compiler {
         }
         let policy = self.cache(raw, CacheRules { embeddings, second_opinion, ..CacheRules::default() });
         let (first, second) = (raw.embeddings.as_ref(), raw.second_opinion.as_ref());
-        for (model, path) in [
-            (first.map(|raw| &raw.model), "cache.embeddings"),
-            (second.map(|raw| &raw.model), "cache.second_opinion"),
-        ] {
+        for (model, path) in
+            [(first.map(|raw| &raw.model), "cache.embeddings"), (second.map(|raw| &raw.model), "cache.second_opinion")]
+        {
             if let Some(model) = model.filter(|_| !policy.all().any(|rules| rules.semantic)) {
                 self.error(Some(&model.referenced), path, "it needs `mode: semantic`".to_owned());
             }
@@ -158,7 +157,7 @@ impl Compiler {
 fn able(target: TargetRoute, dimensions: Option<u32>) -> Result<TargetRoute, String> {
     let label = &target.label;
     if target.model.known && !target.model.modalities.output.contains(&Modality::Embedding) {
-        return Err(format!("`{label}` is no embeddings model"));
+        return Err(format!("`{label}` is no embeddings model by the catalog (`gives`)"));
     }
     let mut trial = serde_json::json!({"model": "m", "input": ["text"]});
     if let (Some(dimensions), Some(fields)) = (dimensions, trial.as_object_mut()) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_providers::{Call, Usage};
 
+use super::embed::Embeddings;
 use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
@@ -60,7 +61,7 @@ impl Keep {
 }
 
 pub(super) async fn run(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     config: &Config,
     plan: &Plan,
     who: &Identity,
@@ -87,7 +88,13 @@ pub(super) async fn run(
             return Ok(Looked::Miss(None));
         }
     };
-    let found = if control.read { gateway.cache.find(&ask, &control, rules) } else { None };
+    let embeddings = Embeddings(gateway);
+    let found = if control.read {
+        gateway.cache.find(&ask, &control, rules, &embeddings).await
+    } else {
+        gateway.cache.prepare(&ask, rules, &embeddings).await;
+        None
+    };
     let result = found.as_ref().map_or("miss", |found| found.tier.name());
     recorder.looked_up(Cow::Borrowed(result));
     metrics.looked(plan.model(), result, begun.elapsed());

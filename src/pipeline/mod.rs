@@ -7,6 +7,7 @@
 mod admit;
 mod attempt;
 mod count;
+mod embed;
 pub mod explain;
 mod flight;
 mod headers;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::StatusCode;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::json;
 use sluice_providers::{Call, Endpoint, Exchange, ResponseHead, TranslateError, UpstreamRequest, Usage};
@@ -16,10 +16,9 @@ use super::balance::Why;
 use super::blame::Blame;
 use super::health::Standing;
 use super::model::{Asked, ModelState, Picked};
-use super::pool::Upstreams;
+use super::pool::{Incoming, Upstreams};
 use super::target::Serving;
 use crate::config::TargetRoute;
-
 
 /// How long a call may go on for the sake of its connection when nobody waits for it any more.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -46,6 +45,8 @@ pub struct Vectors {
     pub units: Vec<Arc<[f32]>>,
     /// What the provider says was used, if it says so.
     pub usage: Option<Usage>,
+    /// They took longer than there was time for.
+    pub late: bool,
 }
 
 /// Why there are no vectors.
@@ -57,8 +58,8 @@ pub enum NoVectors {
     /// The target is ejected, rests or is switched off.
     #[error("the target is ejected, rests or is switched off")]
     Ejected,
-    /// It took longer than there was time for.
-    #[error("it took longer than there was time for")]
+    /// It took far longer than there was time for.
+    #[error("it took far longer than there was time for")]
     Late,
     /// No answer came.
     #[error("no answer came")]
@@ -106,9 +107,10 @@ pub async fn embed(upstreams: &Upstreams, model: &Arc<ModelState>, wanted: Texts
 fn joined(all: Vec<Result<Vectors, NoVectors>>) -> Result<Vectors, NoVectors> {
     let all = all.into_iter().collect::<Result<Vec<_>, _>>()?;
     let input = all.iter().map(|one| one.usage.map(|usage| usage.input)).sum::<Option<u64>>();
+    let late = all.iter().any(|one| one.late);
     let units: Vec<Arc<[f32]>> = all.into_iter().flat_map(|one| one.units).collect();
     let usage = input.map(|input| Usage { input, ..Usage::default() });
-    if same_length(&units) { Ok(Vectors { units, usage }) } else { Err(NoVectors::Unreadable) }
+    if same_length(&units) { Ok(Vectors { units, usage, late }) } else { Err(NoVectors::Unreadable) }
 }
 
 async fn one(upstreams: &Upstreams, model: &Arc<ModelState>, wanted: Texts<'_>) -> Result<Vectors, NoVectors> {
@@ -117,25 +119,24 @@ async fn one(upstreams: &Upstreams, model: &Arc<ModelState>, wanted: Texts<'_>) 
     let request = target.provider.adapter.request(&call, &target.target).map_err(|_| NoVectors::Unsupported)?;
     let serving = enter(model, wanted.texts)?;
     let begun = Instant::now();
-    let answer = match timeout(LONGEST.max(wanted.patience), ask(upstreams, target, &call, request)).await {
+    let mut answer = match timeout(LONGEST.max(wanted.patience), ask(upstreams, target, &call, request)).await {
         Err(_) => Err((NoVectors::Late, Blame::Target)),
         Ok(Ok(vectors)) if vectors.units.len() != wanted.texts.len() => Err((NoVectors::Unreadable, Blame::Target)),
         Ok(answer) => answer,
     };
-    judged(serving, answer, begun.elapsed() > wanted.patience)
+    if let Ok(vectors) = &mut answer {
+        vectors.late = begun.elapsed() > wanted.patience;
+    }
+    judged(serving, answer)
 }
 
 /// Tells the target's health, and says what came of it.
-fn judged(
-    mut serving: Serving,
-    answer: Result<Vectors, (NoVectors, Blame)>,
-    late: bool,
-) -> Result<Vectors, NoVectors> {
+fn judged(mut serving: Serving, answer: Result<Vectors, (NoVectors, Blame)>) -> Result<Vectors, NoVectors> {
     let now = Instant::now();
     match answer {
-        Ok(_) if late => {
+        Ok(vectors) if vectors.late => {
             serving.fault(now, NoVectors::Late.name());
-            Err(NoVectors::Late)
+            Ok(vectors)
         }
         Ok(vectors) => {
             serving.spoke(now);
@@ -189,19 +190,32 @@ async fn ask(
         unreachable
     })?;
     let (head, body) = response.into_parts();
-    let read: Result<Bytes, _> = Limited::new(body, MOST_BYTES).collect().await.map(|all| all.to_bytes());
+    let read = whole(body).await;
     let (upstream, adapter) = (ResponseHead { status: head.status, headers: &head.headers }, target.provider.adapter);
     if !head.status.is_success() {
         // An error whose body does not come is still an error with a status.
         let error = adapter.error(&upstream, &read.unwrap_or_default());
         return Err((NoVectors::Refused(head.status), Blame::of(&error)));
     }
-    let body = read.map_err(|_| unreachable)?;
+    let body = read.ok_or(unreachable)?;
     let exchange = Exchange { call, target: &target.target };
     let translated = adapter.reply(&upstream, body, &exchange);
     let reply = translated.map_err(|_: TranslateError| (NoVectors::Unreadable, Blame::Target))?;
     let units = units(&reply.body).ok_or((NoVectors::Unreadable, Blame::Target))?;
-    Ok(Vectors { units, usage: reply.usage })
+    Ok(Vectors { units, usage: reply.usage, late: false })
+}
+
+/// A body, if it comes whole and is not too large.
+async fn whole(mut body: Incoming) -> Option<Bytes> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else { continue };
+        if read.len() + data.len() > MOST_BYTES {
+            return None;
+        }
+        read.extend_from_slice(&data);
+    }
+    Some(read.freeze())
 }
 
 #[derive(Deserialize)]
@@ -237,7 +251,9 @@ fn unit(mut vector: Vec<f32>) -> Option<Arc<[f32]>> {
     }
     #[expect(clippy::cast_possible_truncation, reason = "a scale, of an f32's precision")]
     let scale = square.sqrt().recip() as f32;
-    vector.iter_mut().for_each(|x| *x *= scale);
+    for x in &mut vector {
+        *x *= scale;
+    }
     vector.iter().all(|x| x.is_finite()).then(|| vector.into())
 }
 

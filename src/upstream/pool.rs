@@ -104,8 +104,7 @@ impl Upstreams {
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
         let targets = config.routes().flat_map(|model| &model.targets);
-        let used: Vec<PoolKey> =
-            targets.map(|target| PoolKey::of(&target.provider, target.timeouts.connect)).collect();
+        let used: Vec<PoolKey> = targets.map(|target| PoolKey::of(&target.provider, target.timeouts.connect)).collect();
         self.pools.write().retain(|key, _| used.contains(key));
         self.keychain.retain(config);
     }

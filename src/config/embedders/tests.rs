@@ -7,7 +7,7 @@ use sluice_policies::PolicyFile;
 use crate::config::{Config, ConfigErrors, from_str};
 
 const PROVIDERS: &str = "providers:\n  openai: { kind: openai, base_url: http://a/v1 }\n  claude: { kind: anthropic, \
-                         base_url: http://b }\n  aws: { kind: bedrock, base_url: http://c }\nmodels:\n  m: \
+                         base_url: http://b }\n  aws: { kind: bedrock, base_url: http://c, api_key: x, aws: { region: r } }\nmodels:\n  m: \
                          [openai/gpt-4o-mini]\npolicies: policy.yaml\n";
 
 fn compile(cache: &str) -> Result<Config, ConfigErrors> {
@@ -27,7 +27,10 @@ fn an_embedder_is_a_target_that_no_client_can_name() {
     let config = config.unwrap_or_else(|errors| panic!("{errors}"));
     let rules = config.cache.as_ref().unwrap().all().next().unwrap();
     let (first, second) = (rules.embeddings.as_ref().unwrap(), rules.second_opinion.as_ref().unwrap());
-    assert_eq!((first.dimensions, first.timeout.as_millis(), second.embedder.timeout.as_millis()), (Some(256), 50, 300));
+    assert_eq!(
+        (first.dimensions, first.timeout.as_millis(), second.embedder.timeout.as_millis()),
+        (Some(256), 50, 300)
+    );
     assert!(second.min_similarity > 0.79 && first.id() != second.embedder.id());
     assert_eq!(&*first.route.targets[0].label, format!("{small} (cache)"));
     assert_eq!(config.models.len(), 1);
@@ -40,9 +43,19 @@ fn mistakes_are_reported_where_they_stand() {
     let mode = "  mode: semantic\n";
     for (cache, line, path, word) in [
         ("  embeddings: { model: openai/text-embedding-3-small }\n", 9, "cache.embeddings", "mode: semantic"),
-        (&format!("{mode}  embeddings: {{ model: other/x }}\n"), 10, "cache.embeddings.model", "unknown provider `other`"),
+        (
+            &format!("{mode}  embeddings: {{ model: other/x }}\n"),
+            10,
+            "cache.embeddings.model",
+            "unknown provider `other`",
+        ),
         (&format!("{mode}  embeddings: {{ model: x }}\n"), 10, "cache.embeddings.model", "provider/model"),
-        (&format!("{mode}  embeddings: {{ model: openai/gpt-4o }}\n"), 10, "cache.embeddings.model", "no embeddings"),
+        (
+            &format!("{mode}  embeddings: {{ model: openai/gpt-4o }}\n"),
+            10,
+            "cache.embeddings.model",
+            "no embeddings model",
+        ),
         (&format!("{mode}  embeddings: {{ model: claude/x }}\n"), 10, "cache.embeddings.model", "no embeddings"),
         (&format!("{mode}  embeddings: {{ model: aws/meta.llama }}\n"), 10, "cache.embeddings.model", "Titan"),
         (
