@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use sluice_providers::{Call, Endpoint};
 
 use super::embed::Vector;
+use super::purges::Stamp;
 use crate::config::{CacheRules, CacheScope};
 
 /// A SHA-256.
@@ -41,7 +42,9 @@ pub struct Ask {
     pub key: Digest,
     /// The last user turn, if other words may find the answer.
     pub text: Option<String>,
-    /// Its vector, once an embeddings model of the config has made it.
+    /// Which purges its answer is younger than.
+    pub stamp: Stamp,
+    /// The vector of `text`, once an embeddings model of the config has made it.
     pub vector: OnceLock<Vector>,
 }
 
@@ -79,7 +82,23 @@ impl Ask {
         hash.update(text.as_deref().unwrap_or_default());
         let key = hash.finalize().into();
         let text = text.filter(|_| other_words);
-        Ok(Self { owner, model: Arc::clone(model), partition, key, text, vector: OnceLock::new() })
+        Ok(Self {
+            owner,
+            model: Arc::clone(model),
+            partition,
+            key,
+            text,
+            stamp: Stamp::default(),
+            vector: OnceLock::new(),
+        })
+    }
+}
+
+impl Ask {
+    /// The same, looked up when so much was purged.
+    #[must_use]
+    pub fn since(self, stamp: Stamp) -> Self {
+        Self { stamp, ..self }
     }
 }
 

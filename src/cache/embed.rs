@@ -1,6 +1,7 @@
 //! Vectors of prompts from an embeddings model of the config, each asked for once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +9,9 @@ use moka::future::Cache as Moka;
 use moka::policy::EvictionPolicy;
 use sha2::{Digest as _, Sha256};
 
-use super::ask::Digest;
-use crate::config::{Embedder, Opinion};
+use super::ask::{Ask, Digest};
+use super::store::Cache;
+use crate::config::{CacheRules, Embedder, Opinion};
 
 /// Bytes of vectors that are remembered.
 const MOST_BYTES: u64 = 16 << 20;
@@ -30,6 +32,54 @@ pub trait Embed: Send + Sync {
 
     /// Told what a second opinion was; nothing if there was none in time.
     fn said(&self, opinion: &Opinion, agree: Option<bool>);
+}
+
+/// One look-up's way to ask.
+pub(super) struct Outside<'a> {
+    embed: &'a dyn Embed,
+    /// An opinion did not come: it will not come for another candidate either.
+    silent: AtomicBool,
+}
+
+impl<'a> Outside<'a> {
+    pub(super) fn new(embed: &'a dyn Embed) -> Self {
+        Self { embed, silent: AtomicBool::new(false) }
+    }
+}
+
+impl Cache {
+    /// Has the vector made that an answer is kept with, for a request that is not looked up.
+    pub async fn prepare(&self, ask: &Ask, rules: &CacheRules, embed: &dyn Embed) {
+        if rules.embeddings.is_some() {
+            self.vector(ask, rules, &Outside::new(embed)).await;
+        }
+    }
+
+    /// The prompt's vector by the model of the config, if there is one and the prompt may be found by it.
+    pub(super) async fn vector(&self, ask: &Ask, rules: &CacheRules, outside: &Outside<'_>) -> Option<Vector> {
+        let (text, embedder) = (ask.text.as_deref()?, rules.embeddings.as_ref()?);
+        self.semantic()?.eligible(text).ok()?;
+        if ask.vector.get().is_none() {
+            let vector = Box::pin(self.vectors.of(text, &ask.partition, embedder, outside.embed)).await?;
+            // If another has set it, it is the same.
+            drop(ask.vector.set(vector));
+        }
+        ask.vector.get().cloned()
+    }
+
+    /// Whether the second opinion, where one is wanted, is that a stored prompt asks the same.
+    pub(super) async fn agrees(&self, ask: &Ask, stored: &Ask, rules: &CacheRules, outside: &Outside<'_>) -> bool {
+        let Some(opinion) = &rules.second_opinion else { return true };
+        let (Some(text), Some(stored)) = (ask.text.as_deref(), stored.text.as_deref()) else { return false };
+        if outside.silent.load(Ordering::Relaxed) {
+            return false;
+        }
+        // Boxed: every request has room for this future, and few need it.
+        let agree = Box::pin(self.vectors.agree([text, stored], &ask.partition, opinion, outside.embed)).await;
+        outside.silent.store(agree.is_none(), Ordering::Relaxed);
+        outside.embed.said(opinion, agree);
+        agree == Some(true)
+    }
 }
 
 /// Vectors and similarities that are known. Of requests at once that need the same one, one asks for it.

@@ -1,4 +1,4 @@
-//! Answers in memory, bounded in bytes and in time.
+//! Answers in memory, bounded in bytes and in time; behind them, if there is one, the shared tier.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -10,21 +10,25 @@ use sluice_semantic::{Quantised, Semantic};
 use super::answer::Answer;
 use super::ask::{Ask, Digest};
 use super::control::Control;
-use super::embed::{Embed, Vector, Vectors};
+use super::embed::{Embed, Outside, Vectors};
+use super::purges::{Purge, Purges, Stamp};
+use super::shared::{Job, Shared};
 use super::shelf::Shelves;
-use crate::config::{CacheRules, Opinion};
+use crate::config::{CacheRules, Redis};
+use crate::state::AnswerIndex;
+use crate::telemetry::SharedCacheMetrics;
 
 /// An answer with whose it is.
-struct Entry {
-    answer: Answer,
-    ask: Ask,
+pub(super) struct Entry {
+    pub(super) answer: Answer,
+    pub(super) ask: Ask,
     /// Its number on the shelf of its partition.
-    shelved: Option<u64>,
-    /// Of its vector there.
-    dimensions: usize,
-    kept: Instant,
-    ttl: Duration,
-    cost_micros: u64,
+    pub(super) shelved: Option<u64>,
+    /// Bytes of its vector there.
+    pub(super) dimensions: usize,
+    pub(super) kept: Instant,
+    pub(super) ttl: Duration,
+    pub(super) cost_micros: u64,
 }
 
 /// How an answer was found.
@@ -34,6 +38,16 @@ pub enum Tier {
     Exact,
     /// The same question in other words, with their cosine.
     Semantic(f32),
+}
+
+impl Tier {
+    /// In headers and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "hit-exact",
+            Self::Semantic(_) => "hit-semantic",
+        }
+    }
 }
 
 /// An answer that was found.
@@ -49,17 +63,6 @@ pub struct Found {
     pub cost_micros: u64,
 }
 
-/// Which answers to forget; what is `None` matches all.
-#[derive(Clone, Debug, Default)]
-pub struct Purge {
-    /// The public model.
-    pub model: Option<String>,
-    /// The tenant.
-    pub tenant: Option<String>,
-    /// The key's name.
-    pub key: Option<String>,
-}
-
 /// What is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -71,12 +74,29 @@ pub struct Size {
     pub partitions: usize,
 }
 
-/// The answers of one process.
+/// What of the answers is shared with other replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// How the store finds prompts, while it answers.
+    pub index: Option<&'static str>,
+    /// Why it is not used, if it is not.
+    pub down: Option<String>,
+    /// Answers written by this process, and those that were not for any reason.
+    pub written: u64,
+    /// As above.
+    pub lost: u64,
+    /// Prompts of the store that this process indexes for itself.
+    pub prompts: usize,
+}
+
+/// The answers of one process, and with a store those of its fleet.
 pub struct Cache {
     entries: Moka<Digest, Arc<Entry>>,
     shelves: Arc<Shelves>,
     semantic: OnceLock<Option<Semantic>>,
-    vectors: Vectors,
+    pub(super) vectors: Vectors,
+    pub(super) purges: Purges,
+    pub(super) shared: Option<Box<Shared>>,
 }
 
 struct Ttl;
@@ -106,7 +126,20 @@ impl Cache {
                 }
             })
             .build();
-        Self { entries, shelves, semantic: OnceLock::new(), vectors: Vectors::default() }
+        let (semantic, vectors, purges) = (OnceLock::new(), Vectors::default(), Purges::default());
+        Self { entries, shelves, semantic, vectors, purges, shared: None }
+    }
+
+    /// The same in front of the answers of all replicas; [`work`](Self::work) connects to them. The
+    /// error is for who wrote the config.
+    pub fn shared(max_bytes: u64, redis: &Redis, metrics: &SharedCacheMetrics) -> Result<Self, String> {
+        let shared = Shared::new(redis, max_bytes, metrics.clone())?;
+        Ok(Self { shared: Some(Box::new(shared)), ..Self::new(max_bytes) })
+    }
+
+    /// How far purges are known: to be taken before a request is looked up.
+    pub fn stamp(&self) -> Stamp {
+        self.purges.stamp()
     }
 
     /// Loads the model that compares questions, which takes some milliseconds the first time.
@@ -119,77 +152,95 @@ impl Cache {
         self.semantic.get_or_init(load).as_ref()
     }
 
-    /// The answer to a request, if there is one that it may have. Dropping the future changes nothing.
+    /// The answer to a request, if there is one that it may have: of this process, else of any replica. `embed` makes
+    /// the vectors that the rules want from outside. Dropping the future leaves nothing behind.
     pub async fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules, embed: &dyn Embed) -> Option<Found> {
-        let fresh = |entry: &Arc<Entry>| control.max_age.is_none_or(|most| entry.kept.elapsed() <= most);
-        if let Some(entry) = self.entries.get(&ask.key).filter(fresh) {
-            return Some(entry.found(Tier::Exact));
+        let outside = Outside::new(embed);
+        let mut found = self.exact_here(ask, control);
+        if found.is_none() && rules.embeddings.is_none() {
+            found = self.words_here(ask, control, rules, &outside).await;
         }
+        if let Some(shared) = &self.shared {
+            shared.metrics.looked("memory", found.as_ref().map_or("miss", |found| found.tier.name()));
+            if found.is_none() {
+                found = self.find_shared(shared, ask, (control, rules), &outside).await;
+            }
+        }
+        if found.is_none() && rules.embeddings.is_some() {
+            // Last, for it costs a call.
+            found = self.words_here(ask, control, rules, &outside).await;
+        }
+        found
+    }
+
+    fn exact_here(&self, ask: &Ask, control: &Control) -> Option<Found> {
+        let entry = self.entries.get(&ask.key)?;
+        self.may_use(&entry, control).then(|| entry.found(Tier::Exact))
+    }
+
+    async fn words_here(
+        &self,
+        ask: &Ask,
+        control: &Control,
+        rules: &CacheRules,
+        outside: &Outside<'_>,
+    ) -> Option<Found> {
         let text = ask.text.as_deref().filter(|_| !control.exact)?;
         let semantic = self.semantic()?;
         semantic.eligible(text).ok()?;
         let vector = match &rules.embeddings {
-            Some(_) => Some(Quantised::from_vector(&self.vector(ask, rules, embed).await?).ok()?),
+            Some(_) => Some(Quantised::from_vector(&self.vector(ask, rules, outside).await?).ok()?),
             None => None,
         };
-        let (prompt, false_hits) = ((text, vector.as_ref()), control.budget(rules.max_false_hits));
-        let (key, similarity) = self.shelves.find(&ask.partition, prompt, false_hits, semantic)?;
+        let (prompt, budget) = ((text, vector.as_ref()), control.budget(rules.max_false_hits));
+        let (key, similarity) = self.shelves.find(&ask.partition, prompt, budget, semantic)?;
         // Keys contain their partition; that it is this one is checked all the same.
-        let entry = self.entries.get(&key).filter(fresh).filter(|entry| entry.ask.partition == ask.partition)?;
-        if let Some(opinion) = &rules.second_opinion {
-            let agree = self.second_opinion(ask, &entry, opinion, embed).await;
-            embed.said(opinion, agree);
-            // Meanwhile it may have been purged.
-            if agree != Some(true) || !self.entries.contains_key(&key) {
-                return None;
-            }
-        }
-        Some(entry.found(Tier::Semantic(similarity)))
+        let entry = self.entries.get(&key).filter(|entry| entry.ask.partition == ask.partition)?;
+        let agreed = self.may_use(&entry, control) && self.agrees(ask, &entry.ask, rules, outside).await;
+        // It may have been purged while others were asked.
+        (agreed && self.may_use(&entry, control)).then(|| entry.found(Tier::Semantic(similarity)))
     }
 
-    /// Has the vector made that an answer is kept with, for a request that is not looked up.
-    pub async fn prepare(&self, ask: &Ask, rules: &CacheRules, embed: &dyn Embed) {
-        self.vector(ask, rules, embed).await;
-    }
-
-    /// The prompt's vector by the model of the config, if there is one and the prompt may be found by it.
-    async fn vector(&self, ask: &Ask, rules: &CacheRules, embed: &dyn Embed) -> Option<Vector> {
-        let (text, embedder) = (ask.text.as_deref()?, rules.embeddings.as_ref()?);
-        self.semantic()?.eligible(text).ok()?;
-        if ask.vector.get().is_none() {
-            let vector = self.vectors.of(text, &ask.partition, embedder, embed).await?;
-            // It is the same if another has set it.
-            drop(ask.vector.set(vector));
-        }
-        ask.vector.get().cloned()
-    }
-
-    async fn second_opinion(&self, ask: &Ask, entry: &Entry, opinion: &Opinion, embed: &dyn Embed) -> Option<bool> {
-        let texts = [ask.text.as_deref()?, entry.ask.text.as_deref()?];
-        self.vectors.agree(texts, &ask.partition, opinion, embed).await
+    fn may_use(&self, entry: &Entry, control: &Control) -> bool {
+        control.max_age.is_none_or(|most| entry.kept.elapsed() <= most) && self.purges.allows_here(&entry.ask)
     }
 
     /// Keeps an answer in the request's own partition.
-    pub fn keep(&self, mut ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
+    pub fn keep(&self, ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
         let room = rules.max_entry;
         if answer.size() > room {
             return;
         }
-        let key = ask.key;
-        let vector = self.shelf_vector(&mut ask, rules);
-        let shelved = ask.text.as_deref().zip(vector.as_ref());
-        let shelved = shelved.map(|(text, vector)| self.shelves.insert(ask.partition, text, key, vector));
-        let dimensions = vector.map_or(0, |vector| vector.dimensions());
-        let kept = Instant::now();
+        let (shelved, dimensions, kept) = (None, 0, Instant::now());
         let entry = Entry { answer, ask, shelved, dimensions, kept, ttl: rules.ttl, cost_micros };
-        self.entries.insert(key, Arc::new(entry));
+        if !self.purges.allows_here(&entry.ask) {
+            return;
+        }
+        let entry = self.hold(entry, rules);
+        if let Some(shared) = &self.shared {
+            shared.offer(Job::Put(entry));
+        }
     }
 
-    /// By what the prompt is found; nothing if it is for the same request only.
+    /// Puts an answer into memory.
+    pub(super) fn hold(&self, mut entry: Entry, rules: &CacheRules) -> Arc<Entry> {
+        let vector = self.shelf_vector(&mut entry.ask, rules);
+        let ask = &entry.ask;
+        let key = ask.key;
+        if let Some((text, vector)) = ask.text.as_deref().zip(vector) {
+            entry.shelved = Some(self.shelves.insert(ask.partition, text, key, &vector));
+            entry.dimensions = vector.dimensions();
+        }
+        let entry = Arc::new(entry);
+        self.entries.insert(key, Arc::clone(&entry));
+        entry
+    }
+
+    /// By what its prompt is found; nothing if an answer is for the same request only.
     fn shelf_vector(&self, ask: &mut Ask, rules: &CacheRules) -> Option<Quantised> {
         let made = ask.vector.take();
+        let semantic = self.semantic_if(ask)?;
         let text = ask.text.as_deref()?;
-        let semantic = self.semantic()?;
         semantic.eligible(text).ok()?;
         match rules.embeddings {
             Some(_) => Quantised::from_vector(&made?).ok(),
@@ -197,14 +248,14 @@ impl Cache {
         }
     }
 
-    /// Forgets answers; when it returns, none of them is found any more.
-    pub fn purge(&self, what: &Purge) -> usize {
-        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
-        let matching = |entry: &Arc<Entry>| {
-            let ask = &entry.ask;
-            is(&what.model, &ask.model) && is(&what.tenant, &ask.owner.tenant) && is(&what.key, &ask.owner.key)
-        };
-        let keys: Vec<Digest> = self.entries.iter().filter(|(_, e)| matching(e)).map(|(key, _)| *key).collect();
+    pub(super) fn semantic_if(&self, ask: &Ask) -> Option<&Semantic> {
+        ask.text.as_ref().and_then(|_| self.semantic())
+    }
+
+    /// Takes answers out of memory that were purged.
+    pub(super) fn forget(&self, purged: &[Purge]) -> usize {
+        let matching = |ask: &Ask| purged.iter().any(|what| what.matches(ask)) && !self.purges.allows_here(ask);
+        let keys: Vec<Digest> = self.entries.iter().filter(|(_, e)| matching(&e.ask)).map(|(key, _)| *key).collect();
         for key in &keys {
             self.entries.invalidate(key);
         }
@@ -222,14 +273,27 @@ impl Cache {
             partitions: self.shelves.len(),
         }
     }
+
+    /// What is shared; `None` without a store.
+    pub fn sharing(&self) -> Option<Sharing> {
+        let shared = self.shared.as_ref()?;
+        let count = |result| shared.metrics.written(result);
+        Some(Sharing {
+            index: shared.store.index().map(AnswerIndex::name),
+            down: shared.store.reason(),
+            written: count("written"),
+            lost: count("dropped") + count("failed") + count("down"),
+            prompts: shared.prompts.len(),
+        })
+    }
 }
 
 impl Entry {
-    fn found(&self, tier: Tier) -> Found {
+    pub(super) fn found(&self, tier: Tier) -> Found {
         Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), cost_micros: self.cost_micros }
     }
 
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         // A shelved prompt has its text twice, a vector and some ids.
         let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 2 + 144);
         self.answer.size() + text + self.dimensions + size_of::<Self>()

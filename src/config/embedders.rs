@@ -13,7 +13,6 @@ use super::cache::{CachePolicy, CacheRules};
 use super::compile::{Compiler, positive_duration};
 use super::model::{Config, ModelRoute, TargetRoute};
 use super::models::Known;
-use super::raw_cache::RawCache;
 use super::raw_embedders::{RawEmbedder, RawOpinion};
 use super::routing::Routing;
 use super::targets::target_of;
@@ -90,7 +89,8 @@ struct Written<'a> {
 
 impl Compiler {
     /// The section `cache` with the models it names.
-    pub(super) fn cache_with(&mut self, known: &Known<'_>, raw: &RawCache) -> CachePolicy {
+    pub(super) fn cache_with(&mut self, known: &Known<'_>) -> Option<CachePolicy> {
+        let raw = known.raw.cache.as_ref()?;
         let embeddings = raw.embeddings.as_ref().and_then(|raw| self.embeddings(known, raw));
         let mut second_opinion = raw.second_opinion.as_ref().and_then(|raw| self.opinion(known, raw));
         if let (Some(first), Some(second)) = (&embeddings, &mut second_opinion)
@@ -108,7 +108,7 @@ impl Compiler {
                 self.error(Some(&model.referenced), path, "it needs `mode: semantic`".to_owned());
             }
         }
-        policy
+        Some(policy)
     }
 
     fn embeddings(&mut self, known: &Known<'_>, raw: &RawEmbedder) -> Option<Embedder> {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::raw::RawRedis;
 use super::raw_embedders::{RawEmbedder, RawOpinion};
 
 /// Which answers are kept and who shares them.
@@ -48,6 +49,14 @@ pub(super) struct RawCache {
     pub(super) embeddings: Option<RawEmbedder>,
     /// `semantic`: an embeddings model that must agree to each answer to other words. Default: none.
     pub(super) second_opinion: Option<RawOpinion>,
+    /// Share answers with the other replicas, through the section `redis` or the one here. Default true
+    /// where there is one of them. Changing it needs a restart.
+    #[schemars(with = "Option<bool>")]
+    pub(super) shared: Option<Spanned<bool>>,
+    /// A Redis for answers alone, with the keys of the section `redis` but `lease` and `slice_percent`:
+    /// one that may evict, which a store of limits must not. `timeout` is for a whole look-up. Changing
+    /// it needs a restart.
+    pub(super) redis: Option<RawRedis>,
 }
 
 /// Terms of the cache for some requests.

@@ -120,10 +120,10 @@ async fn ask(
 ) -> Result<Result<Ask, &'static str>, Error> {
     let owner = Owner { tenant: Arc::clone(&who.key.tenant), key: Arc::clone(&who.key.name), user: who.user.clone() };
     let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
-    let heavy = call.body.len() > config.limits.count_off_thread_above;
+    let (heavy, stamp) = (call.body.len() > config.limits.count_off_thread_above, gateway.cache.stamp());
     let work = move || {
         let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();
-        Ask::of(&call, owner, &route.name, &targets, &rules)
+        Ask::of(&call, owner, &route.name, &targets, &rules).map(|ask| ask.since(stamp))
     };
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
 }
@@ -155,13 +155,4 @@ fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
 fn nothing_kept() -> Error {
     let message = "the cache has no answer to this request, and the request allows no other";
     Error::new(StatusCode::GATEWAY_TIMEOUT, "invalid_request_error", "not_cached", message)
-}
-
-impl Tier {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "hit-exact",
-            Self::Semantic(_) => "hit-semantic",
-        }
-    }
 }

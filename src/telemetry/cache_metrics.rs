@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use super::embedding_metrics::EmbeddingMetrics;
 use super::metrics::Buckets;
+use super::shared_cache_metrics::SharedCacheMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
 const CACHE_METRICS: [(&str, &str); 6] = [
@@ -53,6 +54,7 @@ struct Inner {
     seconds: Family<Taken, Histogram, Buckets>,
     entries: Gauge,
     bytes: Gauge,
+    shared: SharedCacheMetrics,
 }
 
 impl CacheMetrics {
@@ -65,6 +67,7 @@ impl CacheMetrics {
             seconds: Family::new_with_constructor(Buckets { first: 0.000_002, factor: 2.0, count: 16 }),
             entries: Gauge::default(),
             bytes: Gauge::default(),
+            shared: SharedCacheMetrics::register(registry),
         };
         let [lookups, tokens, cost, seconds, entries, bytes] = CACHE_METRICS;
         registry.register(lookups.0, lookups.1, inner.lookups.clone());
@@ -79,6 +82,11 @@ impl CacheMetrics {
     /// Those of the embeddings models that it asks.
     pub fn embeddings(&self) -> &EmbeddingMetrics {
         &self.1
+    }
+
+    /// Those of the answers that replicas share.
+    pub fn shared(&self) -> &SharedCacheMetrics {
+        &self.0.shared
     }
 
     /// A request was looked up, or the cache had no part in it.

@@ -9,8 +9,8 @@ use serde_json::json;
 use sluice_providers::{Call, Endpoint};
 
 use super::*;
+use crate::cache::Owner;
 use crate::cache::embed::tests::{Words, rules as with};
-use crate::cache::{Owner, Purge};
 use crate::config::CacheScope;
 
 const QUESTIONS: [&str; 6] = [
@@ -40,6 +40,11 @@ fn answer(tenant: usize, model: usize) -> Answer {
     Answer::of_json(Bytes::from(value.to_string())).unwrap()
 }
 
+fn purge(cache: &Cache, tenant: usize) -> usize {
+    let what = Purge { tenant: Some(format!("t{tenant}")), ..Purge::default() };
+    cache.purge(&what).now_or_never().expect("alone, it waits for nothing").entries
+}
+
 fn control() -> Control {
     Control::of(&http::HeaderMap::new()).unwrap()
 }
@@ -58,10 +63,10 @@ proptest! {
         let (cache, rules) = (Cache::new(1 << 24), rules(CacheScope::Key));
         let mut hits = 0;
         for (tenant, model, question, what) in operations {
-            let ask = ask(tenant, model, question, &rules);
+            let ask = ask(tenant, model, question, &rules).since(cache.stamp());
             match what {
                 0..4 => cache.keep(ask, answer(tenant, model), 0, &rules),
-                4 => { cache.purge(&Purge { tenant: Some(format!("t{tenant}")), ..Purge::default() }); }
+                4 => { purge(&cache, tenant); }
                 _ => if let Some(found) = find(&cache, &ask, &control(), &rules) {
                     hits += 1;
                     prop_assert_eq!(found.answer.content, format!("t{} m{}", tenant, model));
@@ -92,11 +97,22 @@ fn a_purge_is_complete_when_it_returns() {
     cache.keep(ask(1, 1, 0, &rules), answer(1, 1), 0, &rules);
     cache.keep(ask(2, 1, 0, &rules), answer(2, 1), 0, &rules);
     assert_eq!((cache.size().entries, cache.size().partitions), (2, 2));
-    assert_eq!(cache.purge(&Purge { tenant: Some("t1".to_owned()), ..Purge::default() }), 1);
+    assert_eq!(purge(&cache, 1), 1);
     assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_none());
     assert!(find(&cache, &ask(1, 1, 1, &rules), &control(), &rules).is_none());
     assert!(find(&cache, &ask(2, 1, 0, &rules), &control(), &rules).is_some());
     assert_eq!((cache.size().entries, cache.size().partitions), (1, 1));
+}
+
+#[test]
+fn the_answer_to_a_request_under_way_does_not_outlive_a_purge() {
+    let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
+    let asked = ask(1, 1, 0, &rules).since(cache.stamp());
+    purge(&cache, 1);
+    cache.keep(asked, answer(1, 1), 0, &rules);
+    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_none());
+    cache.keep(ask(1, 1, 0, &rules).since(cache.stamp()), answer(1, 1), 0, &rules);
+    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_some());
 }
 
 #[test]
@@ -173,6 +189,6 @@ async fn what_is_purged_while_a_second_opinion_is_asked_is_not_found() {
     let look = control();
     let mut found = std::pin::pin!(cache.find(&asked, &look, &rules, &words));
     assert!(found.as_mut().now_or_never().is_none(), "it waits");
-    cache.purge(&Purge::default());
+    purge(&cache, 1);
     assert!(found.await.is_none());
 }
