@@ -36,6 +36,8 @@ pub struct CacheRules {
     pub embeddings: Option<Embedder>,
     /// Who must agree to an answer to other words.
     pub second_opinion: Option<Opinion>,
+    /// Requests that ask the same at once share one call.
+    pub coalesce: bool,
 }
 
 /// Who shares answers.
@@ -74,6 +76,7 @@ impl Default for CacheRules {
             history: false,
             embeddings: None,
             second_opinion: None,
+            coalesce: true,
         }
     }
 }
@@ -137,6 +140,7 @@ struct Terms<'a> {
     max_temperature: Option<&'a Spanned<f64>>,
     max_false_hits: Option<&'a Spanned<String>>,
     history: Option<bool>,
+    coalesce: Option<bool>,
 }
 
 macro_rules! terms {
@@ -149,6 +153,7 @@ macro_rules! terms {
             max_temperature: $raw.max_temperature.as_ref(),
             max_false_hits: $raw.max_false_hits.as_ref(),
             history: $raw.history,
+            coalesce: $raw.coalesce,
         }
     };
 }
@@ -211,6 +216,7 @@ impl Compiler {
             max_entry: self.field(raw.max_entry, &path("max_entry"), base.max_entry, bytes),
             max_false_hits: self.field(raw.max_false_hits, &path("max_false_hits"), base.max_false_hits, budget),
             history: raw.history.unwrap_or(base.history),
+            coalesce: raw.coalesce.unwrap_or(base.coalesce),
             ..base
         };
         if let Some(raw) = raw.max_temperature {
