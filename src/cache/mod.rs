@@ -9,6 +9,7 @@
 mod answer;
 mod ask;
 mod control;
+mod embed;
 mod events;
 mod follow;
 mod prompts;
@@ -21,6 +22,7 @@ mod store;
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};
 pub use control::Control;
+pub use embed::{Embed, Vector};
 pub use follow::Purged;
 pub use purges::{Purge, Stamp};
 pub use store::{Cache, Found, Sharing, Size, Tier};

@@ -17,6 +17,7 @@ use sluice_providers::{ADAPTERS, adapter};
 use super::cache::CachePolicy;
 use super::credentials::{Credentials, fill};
 use super::model::{Config, Identity, Limits, Provider, Redis, Telemetry, Timeouts};
+use super::models::Known;
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
 use super::routing::{Circuit, HealthRules};
 use super::values;
@@ -81,7 +82,7 @@ impl Compiler {
         let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw, "redis"));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
-        let cache = raw.cache.as_ref().map(|raw| self.cache(raw));
+        let cache = self.cache_with(&Known { raw, providers: &providers, catalog: &catalog });
         let of_limits = raw.redis.as_ref().map(|raw| (raw, redis.as_ref()));
         let shared_cache = self.shared_cache(raw.cache.as_ref(), of_limits);
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };

@@ -13,7 +13,7 @@ use sluice_providers::{
 use super::settle::Output;
 use crate::config::{ModelRoute, TargetRoute};
 use crate::tokens::Counter;
-use crate::upstream::{Serving, Tail, Why};
+use crate::upstream::{Blame, Serving, Tail, Why};
 
 /// One attempt. Dropping it tells its target's health nothing.
 pub struct Attempt {
@@ -330,25 +330,6 @@ impl Attempt {
     /// Tells the target's health what went wrong.
     pub fn blame(&mut self, blame: Blame, kind: &str) {
         let Some(serving) = self.serving.take() else { return };
-        let now = Instant::now();
-        match blame {
-            Blame::Nobody => drop(serving),
-            Blame::Target => serving.fault(now, kind),
-            Blame::Rest(time) => serving.rest(now, time),
-            Blame::Credential(time) => serving.rest_credential(now, time),
-        }
+        serving.blame(Instant::now(), blame, kind);
     }
-}
-
-/// Whose fault a failed attempt is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The client's, the gateway's, or a fault made on purpose.
-    Nobody,
-    /// The target's own.
-    Target,
-    /// Nobody's, but the target asked to be left alone for so long.
-    Rest(Duration),
-    /// The provider refused the credentials: none of its targets for so long.
-    Credential(Duration),
 }

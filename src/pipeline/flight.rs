@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::admit::Admitted;
-use super::attempt::{Attempt, Blame};
+use super::attempt::Attempt;
 use super::count::Counted;
 use super::headers;
 use super::identify::Identity;
@@ -27,7 +27,7 @@ use crate::budget::Held;
 use crate::config::{Config, Routing, TargetRoute};
 use crate::error::Error;
 use crate::state::Store;
-use crate::upstream::Tail;
+use crate::upstream::{Blame, Tail};
 
 mod hedge;
 mod next;

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod cache_metrics;
+mod embedding_metrics;
 mod line;
 pub mod logging;
 mod metrics;
@@ -18,6 +19,7 @@ mod trace;
 
 pub use access_log::AccessLog;
 pub use cache_metrics::CacheMetrics;
+pub use embedding_metrics::EmbeddingMetrics;
 pub use metrics::Metrics;
 pub use record::{Outcome, Record, Tried};
 pub use route_metrics::{Attempts, RouteMetrics};

@@ -142,9 +142,8 @@ impl Upstreams {
 
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
-        let targets = || config.models.values().flat_map(|model| &model.targets);
         let used = |url: &str, terms: Terms| {
-            targets().any(|target| {
+            config.routes().flat_map(|model| &model.targets).any(|target| {
                 target.provider.base_url == url && Terms::of(&target.provider, target.timeouts.connect) == terms
             })
         };

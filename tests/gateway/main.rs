@@ -23,6 +23,8 @@ mod doors;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod envoy;
 #[cfg(test)]
 mod explain;

@@ -48,7 +48,10 @@ impl Adapter for Vertex {
         }
         let model = path::segment(target.model.strip_prefix("google/").unwrap_or(&target.model));
         if call.endpoint == Endpoint::Embeddings {
-            return Ok(OpenAi::post(format!("publishers/google/models/{model}:predict"), embed::predict(call)?));
+            return Ok(OpenAi::post(
+                format!("publishers/google/models/{model}:predict"),
+                embed::predict(call, target)?,
+            ));
         }
         let body = request::body(&ChatRequest::of(call)?, &target.model, false)?;
         Ok(OpenAi::post(format!("publishers/google/models/{model}:{}", method(call)), Bytes::from(body.to_string())))
