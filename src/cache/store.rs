@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::sync::Cache as Moka;
+use sluice_policies::Demand;
 use sluice_semantic::Semantic;
 
 use super::answer::Answer;
@@ -21,7 +22,7 @@ struct Entry {
     shelved: Option<u64>,
     kept: Instant,
     ttl: Duration,
-    cost_micros: u64,
+    made: Demand,
 }
 
 /// How an answer was found.
@@ -42,8 +43,8 @@ pub struct Found {
     pub tier: Tier,
     /// Since it was kept.
     pub age: Duration,
-    /// What it cost, micro-dollars.
-    pub cost_micros: u64,
+    /// What it took when it was made.
+    pub made: Demand,
 }
 
 /// Which answers to forget; what is `None` matches all.
@@ -130,7 +131,7 @@ impl Cache {
     }
 
     /// Keeps an answer in the request's own partition.
-    pub fn keep(&self, ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
+    pub fn keep(&self, ask: Ask, answer: Answer, made: Demand, rules: &CacheRules) {
         let room = rules.max_entry;
         if answer.size() > room {
             return;
@@ -140,7 +141,7 @@ impl Cache {
             semantic.eligible(text).ok()?;
             Some(self.shelves.insert(ask.partition, text, key, semantic))
         });
-        let entry = Entry { answer, ask, shelved, kept: Instant::now(), ttl: rules.ttl, cost_micros };
+        let entry = Entry { answer, ask, shelved, kept: Instant::now(), ttl: rules.ttl, made };
         self.entries.insert(key, Arc::new(entry));
     }
 
@@ -176,7 +177,7 @@ impl Cache {
 
 impl Entry {
     fn found(&self, tier: Tier) -> Found {
-        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), cost_micros: self.cost_micros }
+        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), made: self.made }
     }
 
     fn size(&self) -> usize {

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use sluice_policies::Demand;
 use sluice_providers::{Call, Usage};
 
+use super::charge;
 use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
@@ -48,13 +50,13 @@ impl Keep {
     }
 
     /// Keeps a complete answer of the model that was asked for, if it is one to keep.
-    pub(super) fn keep(self, model: &str, bytes: Bytes, streamed: bool, usage: Option<Usage>, cost_micros: u64) {
+    pub(super) fn keep(self, model: &str, bytes: Bytes, streamed: bool, usage: Option<Usage>, made: Demand) {
         if *self.ask.model != *model {
             return;
         }
         let answer = if streamed { Answer::of_events(&bytes, usage) } else { Answer::of_json(bytes) };
         if let Some(answer) = answer {
-            self.cache.keep(self.ask, answer, cost_micros, &self.rules);
+            self.cache.keep(self.ask, answer, made, &self.rules);
         }
     }
 }
@@ -90,18 +92,20 @@ pub(super) async fn run(
     let found = if control.read { gateway.cache.find(&ask, &control, rules) } else { None };
     let result = found.as_ref().map_or("miss", |found| found.tier.name());
     recorder.looked_up(Cow::Borrowed(result));
-    metrics.looked(plan.model(), result, begun.elapsed());
-    match found {
-        Some(found) => {
-            metrics.saved(plan.model(), found.answer.tokens(), found.cost_micros);
-            Ok(Looked::Hit(replay(&found, call, recorder)))
-        }
-        None if control.only => Err(nothing_kept()),
-        None => {
-            let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: Arc::clone(rules) };
-            Ok(Looked::Miss(control.write.then(keep)))
-        }
+    let taken = begun.elapsed();
+    if let Some(found) = found {
+        let charged = charge::hit(gateway, config, who, plan.model(), &found.made, call.endpoint).await;
+        metrics.looked(plan.model(), if charged.is_ok() { result } else { "denied" }, taken);
+        let limits = charged?;
+        metrics.saved(plan.model(), found.made.input.saturating_add(found.made.output), found.made.cost_micros);
+        return Ok(Looked::Hit(replay(&found, call, limits, recorder)));
     }
+    metrics.looked(plan.model(), result, taken);
+    if control.only {
+        return Err(nothing_kept());
+    }
+    let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: Arc::clone(rules) };
+    Ok(Looked::Miss(control.write.then(keep)))
 }
 
 async fn ask(
@@ -121,13 +125,12 @@ async fn ask(
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
 }
 
-fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
+fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Recorder) -> Replay {
     let (kind, body) = if call.stream {
         ("text/event-stream", found.answer.events(call.include_usage))
     } else {
         ("application/json", found.answer.json())
     };
-    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::AGE, HeaderValue::from(found.age.as_secs()));
     if call.stream {

@@ -6,6 +6,7 @@
 
 mod admit;
 mod attempt;
+mod charge;
 mod count;
 pub mod explain;
 mod flight;

@@ -6,6 +6,7 @@ use sluice_mock::Behaviour;
 use sluice_semantic::Semantic;
 
 use crate::common::{Gate, KEY, value};
+use crate::redis::Server;
 
 const ASKED: &str = "What is the capital of Kenya?";
 const OTHER_WORDS: &str = "Tell me the capital of Kenya";
@@ -98,4 +99,123 @@ async fn a_client_raises_the_threshold_and_never_lowers_it() {
         assert_eq!(error["code"], "invalid_cache_control");
         assert!(error["message"].as_str().unwrap().contains("max-false-hits"), "{error}");
     }
+}
+
+/// What is left of each limit, by the unit in its name.
+async fn left(gate: &Gate) -> Vec<(String, i64)> {
+    gate.settled().await;
+    let levels: Value = serde_json::from_str(&gate.admin("/levels").await).unwrap();
+    let row = |row: &Value| (row["limit"].as_str().unwrap().to_owned(), row["remaining"].as_i64().unwrap());
+    levels["limits"].as_array().unwrap().iter().map(row).collect()
+}
+
+fn header(response: &Response, name: &str) -> i64 {
+    response.headers()[name].to_str().unwrap().parse().unwrap()
+}
+
+/// A gate whose hits cost so much, with these limits.
+async fn costing(hit_cost: &str, limits: &[&str], extra: &str) -> Gate {
+    let gate = Gate::start(limits, &format!("cache: {{ mode: semantic }}\n{extra}"), Behaviour::default()).await;
+    let path = gate.dir.path().join("policy.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + &format!("hit_cost: {hit_cost}\n")).unwrap();
+    let config = sluice::config::load(&gate.config_path(), 2).unwrap();
+    gate.gateway().live.replace(config);
+    gate
+}
+
+fn counted(text: &str, prompt: u64, answer: u64) -> Value {
+    let mut body = question("m", text);
+    body["max_tokens"] = json!(200);
+    body["mock"] = json!({"tokens": 5, "prompt_tokens": prompt, "completion_tokens": answer});
+    body
+}
+
+#[tokio::test]
+async fn a_hit_is_charged_with_its_part_of_every_limit() {
+    let limits = ["10 requests/day per key", "10k tokens/day", "1k output tokens/day", "1 concurrent per key"];
+    let gate = costing("25%", &limits, "").await;
+    let body = counted(ASKED, 1001, 200);
+    assert_eq!(cached(&gate.chat(body.clone()).await), "miss");
+    let after = |requests: i64, tokens: i64, output: i64| {
+        vec![
+            ("acme/10 requests/day per key".to_owned(), requests),
+            ("acme/10k tokens/day".to_owned(), tokens),
+            ("acme/1k output tokens/day".to_owned(), output),
+        ]
+    };
+    let sorted = |mut rows: Vec<(String, i64)>| {
+        rows.sort();
+        rows
+    };
+    assert_eq!(sorted(left(&gate).await), after(9, 8799, 800));
+    let hit = gate.chat(body.clone()).await;
+    assert_eq!(cached(&hit), "hit-exact");
+    // A quarter of the prompt rounded up, and of the answer.
+    assert_eq!(header(&hit, "x-ratelimit-remaining-requests"), 8);
+    assert_eq!(header(&hit, "x-ratelimit-remaining-tokens"), 750);
+    assert_eq!(sorted(left(&gate).await), after(8, 8799 - 251 - 50, 750));
+    assert_eq!(cached(&gate.chat(counted(OTHER_WORDS, 1001, 200)).await), "hit-semantic");
+    assert_eq!(sorted(left(&gate).await), after(7, 8799 - 2 * 301, 700));
+    let metrics = gate.admin("/metrics").await;
+    assert!(metrics.contains("sluice_cache_charged_tokens_total{model=\"m\"} 602"), "{metrics}");
+    assert!(metrics.contains("sluice_cache_saved_tokens_total{model=\"m\"} 2402"), "{metrics}");
+    assert_eq!(gate.mock.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_hit_without_room_is_refused_like_any_request() {
+    let gate = costing("full", &["1000 tokens/day per key"], "").await;
+    let bounded = counted(ASKED, 300, 150);
+    let live = gate.chat(bounded.clone()).await;
+    assert_eq!((live.status().as_u16(), cached(&live).as_str()), (200, "miss"));
+    gate.settled().await;
+    let hit = gate.chat(bounded.clone()).await;
+    assert_eq!((cached(&hit).as_str(), header(&hit, "x-ratelimit-remaining-tokens")), ("hit-exact", 100));
+    gate.settled().await;
+    let refused = gate.chat(bounded.clone()).await;
+    assert_eq!(refused.status().as_u16(), 429);
+    assert_eq!(refused.headers()["x-should-retry"], "false");
+    assert_eq!(refused.headers()["x-sluice-limit"], "acme/1000 tokens/day per key");
+    assert_eq!(header(&refused, "x-ratelimit-remaining-tokens"), 100);
+    let error = value(refused).await["error"].clone();
+    assert_eq!(error["code"], "insufficient_quota");
+    assert!(error["message"].as_str().unwrap().contains("asks for 450, 100 left of 1000"), "{error}");
+    assert_eq!(left(&gate).await, [("acme/1000 tokens/day per key".to_owned(), 100)], "a refusal takes nothing");
+    let metrics = gate.admin("/metrics").await;
+    assert!(metrics.contains("sluice_cache_lookups_total{model=\"m\",result=\"denied\"} 1"), "{metrics}");
+    assert!(metrics.contains("decision=\"denied\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn hits_at_once_are_charged_each_and_never_beyond_a_limit() {
+    at_once("").await;
+}
+
+#[tokio::test]
+async fn hits_at_once_are_charged_each_by_redis_too() {
+    let redis = Server::start();
+    at_once(&format!("redis: {{ url: \"{}\", timeout: 1s }}\n", redis.url())).await;
+}
+
+async fn at_once(extra: &str) {
+    let gate = costing("full", &["1000 tokens/day per key"], extra).await;
+    // Until the shared store is known there are slices.
+    while !extra.is_empty() && !gate.admin("/metrics").await.contains("\nsluice_store_up 1") {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let body = counted(ASKED, 50, 50);
+    assert_eq!(cached(&gate.chat(body.clone()).await), "miss");
+    gate.settled().await;
+    let all = (0..30).map(|_| gate.chat(body.clone()));
+    let all = futures_util::future::join_all(all).await;
+    let ok = all.iter().filter(|response| response.status().as_u16() == 200).count();
+    let refused = all.iter().filter(|response| response.status().as_u16() == 429).count();
+    let mut told = String::new();
+    if let Some(response) = all.into_iter().find(|response| response.status().as_u16() == 429) {
+        told = response.text().await.unwrap();
+    }
+    assert_eq!((ok, refused), (9, 21), "900 tokens are left, and each hit takes 100: {told}");
+    assert_eq!(left(&gate).await, [("acme/1000 tokens/day per key".to_owned(), 0)]);
+    assert_eq!(gate.mock.requests().len(), 1);
 }

@@ -18,6 +18,8 @@ const QUESTIONS: [&str; 6] = [
     "reverse a list in python",
 ];
 
+const MADE: Demand = Demand { input: 3, output: 4, cost_micros: 5 };
+
 fn rules(scope: CacheScope) -> CacheRules {
     CacheRules { semantic: true, scope, max_false_hits: 0.05, ..CacheRules::default() }
 }
@@ -51,7 +53,7 @@ proptest! {
         for (tenant, model, question, what) in operations {
             let ask = ask(tenant, model, question, &rules);
             match what {
-                0..4 => cache.keep(ask, answer(tenant, model), 0, &rules),
+                0..4 => cache.keep(ask, answer(tenant, model), MADE, &rules),
                 4 => { cache.purge(&Purge { tenant: Some(format!("t{tenant}")), ..Purge::default() }); }
                 _ => if let Some(found) = cache.find(&ask, &control(), &rules) {
                     hits += 1;
@@ -66,7 +68,7 @@ proptest! {
 #[test]
 fn other_words_find_the_answer_of_their_own_partition_only() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
-    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), 0, &rules);
+    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), MADE, &rules);
     assert_eq!(cache.find(&ask(1, 1, 0, &rules), &control(), &rules).unwrap().tier, Tier::Exact);
     let other = cache.find(&ask(1, 1, 1, &rules), &control(), &rules).unwrap();
     assert!(matches!(other.tier, Tier::Semantic(similarity) if similarity > 0.7), "{:?}", other.tier);
@@ -80,8 +82,8 @@ fn other_words_find_the_answer_of_their_own_partition_only() {
 #[test]
 fn a_purge_is_complete_when_it_returns() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
-    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), 0, &rules);
-    cache.keep(ask(2, 1, 0, &rules), answer(2, 1), 0, &rules);
+    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), MADE, &rules);
+    cache.keep(ask(2, 1, 0, &rules), answer(2, 1), MADE, &rules);
     assert_eq!((cache.size().entries, cache.size().partitions), (2, 2));
     assert_eq!(cache.purge(&Purge { tenant: Some("t1".to_owned()), ..Purge::default() }), 1);
     assert!(cache.find(&ask(1, 1, 0, &rules), &control(), &rules).is_none());
@@ -94,9 +96,9 @@ fn a_purge_is_complete_when_it_returns() {
 fn what_is_too_old_or_too_large_is_not_found() {
     let cache = Cache::new(1 << 20);
     let brief = CacheRules { ttl: Duration::ZERO, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, 0, &brief), answer(1, 1), 0, &brief);
+    cache.keep(ask(1, 1, 0, &brief), answer(1, 1), MADE, &brief);
     assert!(cache.find(&ask(1, 1, 0, &brief), &control(), &brief).is_none());
     let small = CacheRules { max_entry: 16, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, 0, &small), answer(1, 1), 0, &small);
+    cache.keep(ask(1, 1, 0, &small), answer(1, 1), MADE, &small);
     assert!(cache.find(&ask(1, 1, 0, &small), &control(), &small).is_none());
 }
