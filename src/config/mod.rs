@@ -18,6 +18,7 @@ mod raw_health;
 mod raw_models;
 mod redis;
 mod routing;
+mod shared_cache;
 mod targets;
 mod values;
 mod watch;

@@ -44,6 +44,8 @@ pub struct Config {
     pub ext_proc: Option<ExtProc>,
     /// Which answers are kept; `None` keeps none.
     pub cache: Option<CachePolicy>,
+    /// Through which replicas share answers; `None` shares none.
+    pub shared_cache: Option<Arc<Redis>>,
     /// All of this for `/config`, without secrets.
     pub redacted: serde_json::Value,
     /// Files and folders it was read from.

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::raw::RawRedis;
+
 /// Which answers are kept and who shares them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +44,14 @@ pub(super) struct RawCache {
     #[serde(default)]
     #[schemars(with = "Vec<RawCacheRule>")]
     pub(super) rules: Vec<Spanned<RawCacheRule>>,
+    /// Share answers with the other replicas, through the section `redis` or the one here. Default true
+    /// where there is one of them. Changing it needs a restart.
+    #[schemars(with = "Option<bool>")]
+    pub(super) shared: Option<Spanned<bool>>,
+    /// A Redis for answers alone, with the keys of the section `redis` but `lease` and `slice_percent`:
+    /// one that may evict, which a store of limits must not. `timeout` is for a whole look-up. Changing
+    /// it needs a restart.
+    pub(super) redis: Option<RawRedis>,
 }
 
 /// Terms of the cache for some requests.

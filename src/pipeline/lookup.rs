@@ -89,7 +89,7 @@ pub(super) async fn run(
             return Ok(Looked::Miss(None));
         }
     };
-    let found = if control.read { gateway.cache.find(&ask, &control, rules) } else { None };
+    let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
     let result = found.as_ref().map_or("miss", |found| found.tier.name());
     recorder.looked_up(Cow::Borrowed(result));
     let taken = begun.elapsed();
@@ -117,10 +117,10 @@ async fn ask(
 ) -> Result<Result<Ask, &'static str>, Error> {
     let owner = Owner { tenant: Arc::clone(&who.key.tenant), key: Arc::clone(&who.key.name), user: who.user.clone() };
     let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
-    let heavy = call.body.len() > config.limits.count_off_thread_above;
+    let (heavy, stamp) = (call.body.len() > config.limits.count_off_thread_above, gateway.cache.stamp());
     let work = move || {
         let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();
-        Ask::of(&call, owner, &route.name, &targets, &rules)
+        Ask::of(&call, owner, &route.name, &targets, &rules).map(|ask| ask.since(stamp))
     };
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
 }
@@ -151,13 +151,4 @@ fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Rec
 fn nothing_kept() -> Error {
     let message = "the cache has no answer to this request, and the request allows no other";
     Error::new(StatusCode::GATEWAY_TIMEOUT, "invalid_request_error", "not_cached", message)
-}
-
-impl Tier {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "hit-exact",
-            Self::Semantic(_) => "hit-semantic",
-        }
-    }
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::metrics::Buckets;
+use super::shared_cache_metrics::SharedCacheMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
 const CACHE_METRICS: [(&str, &str); 8] = [
@@ -56,6 +57,7 @@ struct Inner {
     seconds: Family<Taken, Histogram, Buckets>,
     entries: Gauge,
     bytes: Gauge,
+    shared: SharedCacheMetrics,
 }
 
 impl CacheMetrics {
@@ -70,6 +72,7 @@ impl CacheMetrics {
             seconds: Family::new_with_constructor(Buckets { first: 0.000_002, factor: 2.0, count: 16 }),
             entries: Gauge::default(),
             bytes: Gauge::default(),
+            shared: SharedCacheMetrics::register(registry),
         };
         let [lookups, tokens, cost, charged_tokens, charged_cost, seconds, entries, bytes] = CACHE_METRICS;
         registry.register(lookups.0, lookups.1, inner.lookups.clone());
@@ -81,6 +84,11 @@ impl CacheMetrics {
         registry.register(entries.0, entries.1, inner.entries.clone());
         registry.register(bytes.0, bytes.1, inner.bytes.clone());
         Self(Arc::new(inner))
+    }
+
+    /// Those of the answers that replicas share.
+    pub fn shared(&self) -> &SharedCacheMetrics {
+        &self.0.shared
     }
 
     /// A request was looked up, or the cache had no part in it.

@@ -47,6 +47,8 @@ mod reload;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod shared_cache;
+#[cfg(test)]
 mod steer;
 #[cfg(test)]
 mod tokens_doc;
