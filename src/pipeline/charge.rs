@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::HeaderMap;
-use sluice_policies::{Demand, Kind, Limit, Pool};
+use sluice_policies::{Demand, HitCost, Kind, Limit, Pool};
 use sluice_providers::Endpoint;
 
 use super::headers;
@@ -15,6 +15,7 @@ use super::refuse;
 use crate::config::Config;
 use crate::error::Error;
 use crate::state::{Ask, Charge, Entry, LeaseId};
+use crate::telemetry::CacheMetrics;
 
 /// No model's: a hit takes no slot and waits in no queue. No configured name holds a line break.
 static POOL: LazyLock<Arc<Pool>> = LazyLock::new(|| Arc::new(Pool::new("hits\n", None, None, Vec::new())));
@@ -32,21 +33,53 @@ pub(super) async fn hit(
     made: &Demand,
     endpoint: Endpoint,
 ) -> Result<HeaderMap, Error> {
-    if who.key.hit_cost.is_nothing() {
-        return Ok(HeaderMap::new());
+    let (toll, headers) = begin(gateway, config, who, model, made, endpoint).await?;
+    if let Some(toll) = toll {
+        toll.end(made);
     }
-    let part = who.key.hit_cost.of(made);
-    let ask = Arc::new(ask(config, who, model, &part));
+    Ok(headers)
+}
+
+/// A hit that is charged once its cost is known; dropped before, it is free.
+pub(super) struct Toll {
+    lease: Lease,
+    hit_cost: HitCost,
+    metrics: CacheMetrics,
+    model: Arc<str>,
+}
+
+impl Toll {
+    /// Charges the part of what the answer took.
+    pub(super) fn end(self, made: &Demand) {
+        let part = self.hit_cost.of(made);
+        self.lease.settle(part);
+        self.metrics.charged(&self.model, part.input.saturating_add(part.output), part.cost_micros);
+    }
+}
+
+/// The same for an answer under way, of which `made` is known so far: what it takes beyond becomes debt.
+pub(super) async fn begin(
+    gateway: &Gateway,
+    config: &Config,
+    who: &Identity,
+    model: &str,
+    made: &Demand,
+    endpoint: Endpoint,
+) -> Result<(Option<Toll>, HeaderMap), Error> {
+    let hit_cost = who.key.hit_cost;
+    if hit_cost.is_nothing() {
+        return Ok((None, HeaderMap::new()));
+    }
+    let ask = Arc::new(ask(config, who, model, &hit_cost.of(made)));
     let metrics = gateway.sinks.metrics();
     // It exists before the store is asked, so that a future that is dropped gives everything back.
     let lease = Lease::new(gateway, ask.lease);
     match gateway.store.enter(&ask, Duration::ZERO).await {
         Ok(Entry::Granted(grant)) => {
-            lease.settle(part);
             metrics.admission("all", "granted");
             grant.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
-            metrics.cache().charged(model, part.input.saturating_add(part.output), part.cost_micros);
-            Ok(headers::rate_limits(&grant.seen, endpoint))
+            let toll = Toll { lease, hit_cost, metrics: metrics.cache().clone(), model: Arc::from(model) };
+            Ok((Some(toll), headers::rate_limits(&grant.seen, endpoint)))
         }
         Ok(Entry::Denied(refusal)) => {
             lease.forget();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -14,9 +14,10 @@ use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
-use crate::cache::{Answer, Ask, Cache, Control, Found, Owner, Tier};
+use crate::cache::{Answer, Ask, Cache, Control, Digest, Found, Owner, Stamp, Tier};
 use crate::config::{CacheRules, Config};
 use crate::error::Error;
+use crate::telemetry::CacheMetrics;
 
 const SIMILARITY: HeaderName = HeaderName::from_static("x-sluice-cache-similarity");
 
@@ -34,6 +35,8 @@ pub struct Replay {
     pub headers: HeaderMap,
     /// JSON, or the whole stream.
     pub body: Bytes,
+    /// What the answer took when it was made.
+    pub(super) made: Demand,
 }
 
 /// What it takes to keep an answer.
@@ -41,12 +44,36 @@ pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
     rules: Arc<CacheRules>,
+    /// The answer of another request under way will do.
+    joins: bool,
+    begun: Instant,
+    /// By the look-up.
+    taken: Duration,
 }
 
 impl Keep {
     /// Bytes of an answer beyond which it is not kept.
     pub(super) fn room(&self) -> usize {
         self.rules.max_entry
+    }
+
+    /// Who may share an answer that is on its way, if anybody.
+    pub(super) fn joins(&self) -> Option<(Digest, Stamp)> {
+        self.joins.then_some((self.ask.key, self.ask.stamp))
+    }
+
+    /// An answer that was kept after the cache had been asked: its call is no longer there to be joined.
+    pub(super) fn since(&self, call: &Call, recorder: &mut Recorder, metrics: &CacheMetrics) -> Option<Replay> {
+        let found = self.cache.kept(&self.ask).filter(|found| found.age < self.begun.elapsed())?;
+        self.count(found.tier.name(), recorder, metrics);
+        metrics.saved(&self.ask.model, tokens(&found.made), found.made.cost_micros);
+        Some(replay(&found, call, HeaderMap::new(), recorder))
+    }
+
+    /// Notes what came of the look-up.
+    pub(super) fn count(&self, result: &'static str, recorder: &mut Recorder, metrics: &CacheMetrics) {
+        recorder.looked_up(Cow::Borrowed(result));
+        metrics.looked(&self.ask.model, result, self.taken);
     }
 
     /// Keeps a complete answer of the model that was asked for, if it is one to keep.
@@ -90,22 +117,36 @@ pub(super) async fn run(
         }
     };
     let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
-    let result = found.as_ref().map_or("miss", |found| found.tier.name());
-    recorder.looked_up(Cow::Borrowed(result));
     let taken = begun.elapsed();
-    if let Some(found) = found {
-        let charged = charge::hit(gateway, config, who, plan.model(), &found.made, call.endpoint).await;
-        metrics.looked(plan.model(), if charged.is_ok() { result } else { "denied" }, taken);
-        let limits = charged?;
-        metrics.saved(plan.model(), found.made.input.saturating_add(found.made.output), found.made.cost_micros);
-        return Ok(Looked::Hit(replay(&found, call, limits, recorder)));
+    match found {
+        Some(found) => {
+            let result = found.tier.name();
+            recorder.looked_up(Cow::Borrowed(result));
+            let charged = charge::hit(gateway, config, who, plan.model(), &found.made, call.endpoint).await;
+            metrics.looked(plan.model(), if charged.is_ok() { result } else { "denied" }, taken);
+            let limits = charged?;
+            metrics.saved(plan.model(), tokens(&found.made), found.made.cost_micros);
+            Ok(Looked::Hit(replay(&found, call, limits, recorder)))
+        }
+        None if control.only => {
+            recorder.looked_up(Cow::Borrowed("miss"));
+            metrics.looked(plan.model(), "miss", taken);
+            Err(nothing_kept())
+        }
+        None => {
+            let joins = rules.coalesce && control.read && control.write;
+            let (cache, rules) = (Arc::clone(&gateway.cache), Arc::clone(rules));
+            let keep = Keep { cache, ask, rules, joins, begun, taken };
+            if !joins {
+                keep.count("miss", recorder, metrics);
+            }
+            Ok(Looked::Miss(control.write.then_some(keep)))
+        }
     }
-    metrics.looked(plan.model(), result, taken);
-    if control.only {
-        return Err(nothing_kept());
-    }
-    let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: Arc::clone(rules) };
-    Ok(Looked::Miss(control.write.then(keep)))
+}
+
+fn tokens(made: &Demand) -> u64 {
+    made.input.saturating_add(made.output)
 }
 
 async fn ask(
@@ -144,7 +185,7 @@ fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Rec
     }
     recorder.answer_headers(&mut headers);
     recorder.replayed(body.len());
-    Replay { headers, body }
+    Replay { headers, body, made: found.made }
 }
 
 /// RFC 9111 section 5.2.1.7.
