@@ -8,6 +8,8 @@
 
 mod answer;
 mod ask;
+mod bounds;
+mod compare;
 mod control;
 mod events;
 mod follow;
@@ -17,6 +19,8 @@ mod record;
 mod shared;
 mod shelf;
 mod store;
+mod watch;
+mod wrong;
 
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};
@@ -24,3 +28,4 @@ pub use control::Control;
 pub use follow::Purged;
 pub use purges::{Purge, Stamp};
 pub use store::{Cache, Found, Sharing, Size, Tier};
+pub use watch::{Standing, Watch};

@@ -14,6 +14,7 @@ use super::control::Control;
 use super::purges::{Purge, Purges, Stamp};
 use super::shared::{Job, Shared};
 use super::shelf::Shelves;
+use super::watch::Watch;
 use crate::config::{CacheRules, Redis};
 use crate::state::AnswerIndex;
 use crate::telemetry::SharedCacheMetrics;
@@ -59,6 +60,8 @@ pub struct Found {
     pub age: Duration,
     /// What it took when it was made.
     pub made: Demand,
+    /// Of the request it was made for.
+    pub key: Digest,
 }
 
 /// What is held.
@@ -89,9 +92,10 @@ pub struct Sharing {
 
 /// The answers of one process, and with a store those of its fleet.
 pub struct Cache {
-    entries: Moka<Digest, Arc<Entry>>,
+    pub(super) entries: Moka<Digest, Arc<Entry>>,
     shelves: Arc<Shelves>,
     semantic: OnceLock<Option<Semantic>>,
+    watch: Watch,
     pub(super) purges: Purges,
     pub(super) shared: Option<Box<Shared>>,
 }
@@ -123,7 +127,8 @@ impl Cache {
                 }
             })
             .build();
-        Self { entries, shelves, semantic: OnceLock::new(), purges: Purges::default(), shared: None }
+        let (semantic, watch) = (OnceLock::new(), Watch::default());
+        Self { entries, shelves, semantic, watch, purges: Purges::default(), shared: None }
     }
 
     /// The same in front of the answers of all replicas; [`work`](Self::work) connects to them. The
@@ -131,6 +136,11 @@ impl Cache {
     pub fn shared(max_bytes: u64, redis: &Redis, metrics: &SharedCacheMetrics) -> Result<Self, String> {
         let shared = Shared::new(redis, max_bytes, metrics.clone())?;
         Ok(Self { shared: Some(Box::new(shared)), ..Self::new(max_bytes) })
+    }
+
+    /// How often answers to other words were wrong.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// How far purges are known: to be taken before a request is looked up.
@@ -251,7 +261,7 @@ impl Cache {
 
 impl Entry {
     pub(super) fn found(&self, tier: Tier) -> Found {
-        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), made: self.made }
+        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), made: self.made, key: self.ask.key }
     }
 
     pub(super) fn size(&self) -> usize {

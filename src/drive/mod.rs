@@ -16,7 +16,9 @@ mod relay;
 mod run;
 mod shared;
 mod steered;
+mod verify;
 
 pub use run::{Answer, Payload, run};
 pub use shared::share;
 pub use steered::Steered;
+pub use verify::verify;

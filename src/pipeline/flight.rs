@@ -282,7 +282,8 @@ impl Flight {
         };
         let usage = settle::sum(&self.spent, &usage);
         let cost_micros = self.spent_cost + settle::cost(target, &usage);
-        Tally { input: usage.input, output: usage.output, cost_micros, ..self.recorder.whose() }
+        let Usage { input, cached_input, output, .. } = usage;
+        Tally { input, cached_input, output, cost_micros, ..self.recorder.whose() }
     }
 
     /// Notes that whoever calls the provider has moved on to this attempt's target by itself.
@@ -332,8 +333,8 @@ impl Flight {
         if let Close::Failed(error) = how {
             self.waiting.failed(error);
         }
-        let (input, output) = (usage.input, usage.output);
-        self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
+        let Usage { input, cached_input, output, .. } = usage;
+        self.waiting.settled(Tally { input, cached_input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)
     }
 

@@ -133,7 +133,7 @@ impl Asking {
 
     fn count(&mut self, result: &'static str, gateway: &Gateway) {
         if let Some(keep) = &self.keep {
-            keep.count(result, &mut self.recorder, gateway.sinks.metrics().cache());
+            keep.count(result, true, &mut self.recorder, gateway.sinks.metrics().cache());
         }
     }
 

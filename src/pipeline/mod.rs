@@ -23,6 +23,7 @@ mod refuse;
 mod route;
 mod settle;
 mod shared;
+mod verify;
 mod waiting;
 
 pub use attempt::{Attempt, Blame};
@@ -33,4 +34,5 @@ pub use offload::Offload;
 pub use open::{Gateway, Opening, RequestHead};
 pub use record::{Recorder, Sinks, Tally};
 pub use shared::{Begins, Coming, Events, Failed, Goes, Head, JoinKey, Joins, Reader, Rest};
+pub use verify::{Check, Doubt};
 pub use waiting::Waiting;

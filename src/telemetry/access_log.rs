@@ -67,6 +67,7 @@ struct Line<'a> {
     output_bound: u64,
     input_tokens: u64,
     cached_input_tokens: u64,
+    cache_write_tokens: u64,
     output_tokens: u64,
     reasoning_tokens: u64,
     usage: &'a str,
@@ -163,7 +164,7 @@ fn write(mut out: Box<dyn Write + Send>, shared: &Shared) {
 }
 
 fn line(record: &Record) -> Line<'_> {
-    let [input_tokens, cached_input_tokens, _, output_tokens, reasoning_tokens] = record.tokens;
+    let [input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens] = record.tokens;
     let since = record.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Line {
         ts_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
@@ -190,6 +191,7 @@ fn line(record: &Record) -> Line<'_> {
         output_bound: record.output_bound,
         input_tokens,
         cached_input_tokens,
+        cache_write_tokens,
         output_tokens,
         reasoning_tokens,
         usage: if record.usage_reported { "provider" } else { "counted" },

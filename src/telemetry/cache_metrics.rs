@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use super::metrics::Buckets;
 use super::shared_cache_metrics::SharedCacheMetrics;
+use super::verify_metrics::VerifyMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
 const CACHE_METRICS: [(&str, &str); 8] = [
@@ -58,6 +59,7 @@ struct Inner {
     entries: Gauge,
     bytes: Gauge,
     shared: SharedCacheMetrics,
+    verify: VerifyMetrics,
 }
 
 impl CacheMetrics {
@@ -73,6 +75,7 @@ impl CacheMetrics {
             entries: Gauge::default(),
             bytes: Gauge::default(),
             shared: SharedCacheMetrics::register(registry),
+            verify: VerifyMetrics::register(registry),
         };
         let [lookups, tokens, cost, charged_tokens, charged_cost, seconds, entries, bytes] = CACHE_METRICS;
         registry.register(lookups.0, lookups.1, inner.lookups.clone());
@@ -89,6 +92,11 @@ impl CacheMetrics {
     /// Those of the answers that replicas share.
     pub fn shared(&self) -> &SharedCacheMetrics {
         &self.0.shared
+    }
+
+    /// Those of hits that are checked.
+    pub fn verify(&self) -> &VerifyMetrics {
+        &self.0.verify
     }
 
     /// A request was looked up, or the cache had no part in it.

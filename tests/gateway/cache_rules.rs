@@ -101,6 +101,24 @@ async fn a_client_raises_the_threshold_and_never_lowers_it() {
     }
 }
 
+#[tokio::test]
+async fn what_the_provider_reads_from_its_cache_is_shown_and_priced() {
+    let gate = Gate::start(&[], "", Behaviour::default()).await;
+    let costs = async |cached: u64| {
+        let mut body = question("m", ASKED);
+        body["mock"] = json!({"tokens": 5, "prompt_tokens": 1000, "completion_tokens": 5, "cached_tokens": cached});
+        let response = gate.chat(body).await;
+        let shown = response.headers().get("x-sluice-cached-tokens").map(|value| value.to_str().unwrap().to_owned());
+        (response.headers()["x-sluice-cost"].to_str().unwrap().to_owned(), shown)
+    };
+    // 0.15 dollars for a million, half of it for what was cached, 0.6 for what was generated.
+    assert_eq!(costs(0).await, ("0.000153".to_owned(), None));
+    assert_eq!(costs(600).await, ("0.000108".to_owned(), Some("600".to_owned())));
+    let metrics = gate.admin("/metrics").await;
+    let counted = "sluice_tokens_total{model=\"m\",target=\"mock/gpt-4o-mini\",kind=\"cached_input\"} 600";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
 /// What is left of each limit, by the unit in its name.
 async fn left(gate: &Gate) -> Vec<(String, i64)> {
     gate.settled().await;
@@ -218,4 +236,40 @@ async fn at_once(extra: &str) {
     assert_eq!((ok, refused), (9, 21), "900 tokens are left, and each hit takes 100: {told}");
     assert_eq!(left(&gate).await, [("acme/1000 tokens/day per key".to_owned(), 0)]);
     assert_eq!(gate.mock.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn requests_that_join_a_call_are_charged_like_hits() {
+    let gate = costing("full", &["10k tokens/day per key"], "").await;
+    let mut whole = counted("hello there", 50, 50);
+    whole["mock"]["first_token_ms"] = json!(400);
+    let mut streamed = whole.clone();
+    streamed["stream"] = json!(true);
+    for (body, remaining) in [(whole, 9700), (streamed, 9400)] {
+        let mut body = body;
+        body["seed"] = json!(remaining);
+        let all = futures_util::future::join_all((0..3).map(|_| gate.chat(body.clone()))).await;
+        for response in all {
+            assert_eq!(response.status().as_u16(), 200);
+            response.bytes().await.unwrap();
+        }
+        assert_eq!(left(&gate).await, [("acme/10k tokens/day per key".to_owned(), remaining)]);
+    }
+}
+
+#[tokio::test]
+async fn huge_and_broken_prompts_are_no_questions_in_other_words() {
+    let gate = Gate::start(&[], "cache: { mode: semantic }\n", Behaviour::default()).await;
+    let long = |last: &str| question("m", &format!("{} {last}", "What is the capital of Kenya, please?".repeat(20)));
+    assert_eq!(cached(&gate.chat(long("Thanks!")).await), "miss");
+    assert_eq!(cached(&gate.chat(long("Thank you!")).await), "miss", "too long to be compared");
+    assert_eq!(cached(&gate.chat(long("Thanks!")).await), "hit-exact");
+    let mut broken = question("m", "What is it?").to_string().into_bytes();
+    let at = broken.windows(7).position(|window| window == b"What is").unwrap();
+    broken[at] = 0xff;
+    let request = gate.client.post(gate.url("/v1/chat/completions")).bearer_auth(KEY);
+    let response = request.header("content-type", "application/json").body(broken).send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 400);
+    let held: Value = serde_json::from_str(&gate.admin("/cache").await).unwrap();
+    assert_eq!(held["entries"], json!(2), "{held}");
 }
