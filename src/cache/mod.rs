@@ -8,6 +8,8 @@
 
 mod answer;
 mod ask;
+mod bounds;
+mod compare;
 mod control;
 mod embed;
 mod events;
@@ -18,6 +20,8 @@ mod record;
 mod shared;
 mod shelf;
 mod store;
+mod watch;
+mod wrong;
 
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};
@@ -26,3 +30,4 @@ pub use embed::{Embed, Vector};
 pub use follow::Purged;
 pub use purges::{Purge, Stamp};
 pub use store::{Cache, Found, Sharing, Size, Tier};
+pub use watch::{Standing, Watch};

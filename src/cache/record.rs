@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use sluice_policies::Demand;
 
 use super::answer::Answer;
 use super::ask::{Ask, Digest, Owner};
@@ -27,7 +28,8 @@ struct Record {
     epoch: u64,
     seq: u64,
     ttl_ms: u64,
-    cost_micros: u64,
+    /// Tokens of the prompt and of the answer, micro-dollars.
+    made: [u64; 3],
     told: Told,
 }
 
@@ -85,7 +87,7 @@ pub(super) fn encode(entry: &Entry) -> Option<Vec<u8>> {
         epoch: ask.stamp.shared.epoch,
         seq: ask.stamp.shared.seq,
         ttl_ms: u64::try_from(entry.ttl.as_millis()).unwrap_or(u64::MAX),
-        cost_micros: entry.cost_micros,
+        made: [entry.made.input, entry.made.output, entry.made.cost_micros],
         told: Told::of(&entry.answer)?,
     };
     let plain = serde_json::to_vec(&record).ok()?;
@@ -117,7 +119,9 @@ pub(super) fn decode(value: &[u8], of: (&Digest, &Digest), left: Duration, here:
     let now = Instant::now();
     let kept = now.checked_sub(ttl.saturating_sub(left)).unwrap_or(now);
     let answer = record.told.answer()?;
-    Some(Entry { answer, ask, shelved: None, dimensions: 0, kept, ttl: left, cost_micros: record.cost_micros })
+    let [input, output, cost_micros] = record.made;
+    let made = Demand { input, output, cost_micros };
+    Some(Entry { answer, ask, shelved: None, dimensions: 0, kept, ttl: left, made })
 }
 
 fn seal((key, partition): (&Digest, &Digest), length: [u8; 4], packed: &[u8]) -> Digest {
@@ -132,6 +136,7 @@ mod tests {
     use super::*;
 
     const MOST: usize = 1 << 20;
+    const MADE: Demand = Demand { input: 5, output: 6, cost_micros: 7 };
 
     fn entry(body: bool) -> Entry {
         let message = json!({"role": "assistant", "content": "Grüße. ".repeat(50)});
@@ -153,7 +158,7 @@ mod tests {
             dimensions: 0,
             kept: Instant::now(),
             ttl: Duration::from_mins(1),
-            cost_micros: 7,
+            made: MADE,
         }
     }
 
@@ -164,7 +169,7 @@ mod tests {
             let value = encode(&kept).unwrap();
             assert!(value.len() < 500, "compressed: {}", value.len());
             let read = decode(&value, (&[2; 32], &[1; 32]), Duration::from_secs(20), 1, MOST).unwrap();
-            assert_eq!((&read.answer, read.cost_micros, read.ttl), (&kept.answer, 7, Duration::from_secs(20)));
+            assert_eq!((&read.answer, read.made, read.ttl), (&kept.answer, MADE, Duration::from_secs(20)));
             assert!(read.kept.elapsed() >= Duration::from_secs(40), "it is as old as it is");
             let (ask, before) = (read.ask, kept.ask);
             assert_eq!((&ask.model, &ask.owner.key, &ask.text), (&before.model, &before.owner.key, &before.text));

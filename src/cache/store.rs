@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::sync::Cache as Moka;
+use sluice_policies::Demand;
 use sluice_semantic::{Quantised, Semantic};
 
 use super::answer::Answer;
@@ -14,6 +15,7 @@ use super::embed::{Embed, Outside, Vectors};
 use super::purges::{Purge, Purges, Stamp};
 use super::shared::{Job, Shared};
 use super::shelf::Shelves;
+use super::watch::Watch;
 use crate::config::{CacheRules, Redis};
 use crate::state::AnswerIndex;
 use crate::telemetry::SharedCacheMetrics;
@@ -28,7 +30,7 @@ pub(super) struct Entry {
     pub(super) dimensions: usize,
     pub(super) kept: Instant,
     pub(super) ttl: Duration,
-    pub(super) cost_micros: u64,
+    pub(super) made: Demand,
 }
 
 /// How an answer was found.
@@ -59,8 +61,10 @@ pub struct Found {
     pub tier: Tier,
     /// Since it was kept.
     pub age: Duration,
-    /// What it cost, micro-dollars.
-    pub cost_micros: u64,
+    /// What it took when it was made.
+    pub made: Demand,
+    /// Of the request it was made for.
+    pub key: Digest,
 }
 
 /// What is held.
@@ -91,10 +95,11 @@ pub struct Sharing {
 
 /// The answers of one process, and with a store those of its fleet.
 pub struct Cache {
-    entries: Moka<Digest, Arc<Entry>>,
+    pub(super) entries: Moka<Digest, Arc<Entry>>,
     shelves: Arc<Shelves>,
     semantic: OnceLock<Option<Semantic>>,
     pub(super) vectors: Vectors,
+    watch: Watch,
     pub(super) purges: Purges,
     pub(super) shared: Option<Box<Shared>>,
 }
@@ -127,7 +132,7 @@ impl Cache {
             })
             .build();
         let (semantic, vectors, purges) = (OnceLock::new(), Vectors::default(), Purges::default());
-        Self { entries, shelves, semantic, vectors, purges, shared: None }
+        Self { entries, shelves, semantic, vectors, watch: Watch::default(), purges, shared: None }
     }
 
     /// The same in front of the answers of all replicas; [`work`](Self::work) connects to them. The
@@ -135,6 +140,11 @@ impl Cache {
     pub fn shared(max_bytes: u64, redis: &Redis, metrics: &SharedCacheMetrics) -> Result<Self, String> {
         let shared = Shared::new(redis, max_bytes, metrics.clone())?;
         Ok(Self { shared: Some(Box::new(shared)), ..Self::new(max_bytes) })
+    }
+
+    /// How often answers to other words were wrong.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// How far purges are known: to be taken before a request is looked up.
@@ -212,13 +222,13 @@ impl Cache {
     }
 
     /// Keeps an answer in the request's own partition.
-    pub fn keep(&self, ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
+    pub fn keep(&self, ask: Ask, answer: Answer, made: Demand, rules: &CacheRules) {
         let room = rules.max_entry;
         if answer.size() > room {
             return;
         }
         let (shelved, dimensions, kept) = (None, 0, Instant::now());
-        let entry = Entry { answer, ask, shelved, dimensions, kept, ttl: rules.ttl, cost_micros };
+        let entry = Entry { answer, ask, shelved, dimensions, kept, ttl: rules.ttl, made };
         if !self.purges.allows_here(&entry.ask) {
             return;
         }
@@ -296,7 +306,7 @@ impl Cache {
 
 impl Entry {
     pub(super) fn found(&self, tier: Tier) -> Found {
-        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), cost_micros: self.cost_micros }
+        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), made: self.made, key: self.ask.key }
     }
 
     pub(super) fn size(&self) -> usize {

@@ -220,7 +220,12 @@ impl Visit {
         let mut flight = match gateway.open(config, head, body, held, recorder).await? {
             Opening::Flight(flight) => flight,
             Opening::Joins(asking, key) => return Ok(Opened::Joins(asking, key)),
-            Opening::Replay(replay) => return Ok(Opened::Answer(whole(replay.headers, replay.body))),
+            Opening::Replay(replay) => {
+                if let Some(check) = replay.check {
+                    drive::verify(gateway, check);
+                }
+                return Ok(Opened::Answer(whole(replay.headers, replay.body)));
+            }
         };
         waiting.let_in();
         Ok(match flight.answer_here() {

@@ -17,6 +17,9 @@ use crate::pipeline::{Attempt, Close, Events, Flight, Gateway, Next};
 
 const COST: HeaderName = HeaderName::from_static("x-sluice-cost");
 
+/// Prompt tokens that the provider read from its own cache.
+const CACHED: HeaderName = HeaderName::from_static("x-sluice-cached-tokens");
+
 /// An answer as a door sends it.
 pub struct Answer {
     /// HTTP status.
@@ -58,7 +61,8 @@ pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error
     answer.await
 }
 
-async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
+/// As [`run`], for a call that nobody waits for.
+pub(super) async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
     let mut last: Option<Failed> = None;
     loop {
         let terms = Terms::of(&flight);
@@ -124,6 +128,9 @@ fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: 
             let mut headers = headers(&flight, &head.headers);
             if let Some(cost) = flight.close(&Close::Complete) {
                 headers.insert(COST, dollars(cost));
+            }
+            if let Some(cached) = flight.waiting().bill().map(|bill| bill.cached_input).filter(|cached| *cached > 0) {
+                headers.insert(CACHED, HeaderValue::from(cached));
             }
             Answer { status: head.status, headers, payload: Payload::Whole(body) }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sluice_policies::Demand;
 use sluice_providers::{Call, Endpoint, Support, TranslateError, UpstreamError, Usage};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -281,7 +282,8 @@ impl Flight {
         };
         let usage = settle::sum(&self.spent, &usage);
         let cost_micros = self.spent_cost + settle::cost(target, &usage);
-        Tally { input: usage.input, output: usage.output, cost_micros, ..self.recorder.whose() }
+        let Usage { input, cached_input, output, .. } = usage;
+        Tally { input, cached_input, output, cost_micros, ..self.recorder.whose() }
     }
 
     /// Notes that whoever calls the provider has moved on to this attempt's target by itself.
@@ -311,7 +313,7 @@ impl Flight {
         let from_provider = self.attempt.as_ref().is_some_and(|attempt| attempt.usage().is_some());
         let (usage, cost) = self.used();
         if let (Close::Complete, Some(keep)) = (how, self.keep.take()) {
-            self.kept(keep, cost);
+            self.kept(keep, settle::demand(&usage, cost));
         }
         admitted.lease.settle(settle::demand(&usage, cost));
         if let Some(attempt) = &mut self.attempt {
@@ -331,17 +333,17 @@ impl Flight {
         if let Close::Failed(error) = how {
             self.waiting.failed(error);
         }
-        let (input, output) = (usage.input, usage.output);
-        self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
+        let Usage { input, cached_input, output, .. } = usage;
+        self.waiting.settled(Tally { input, cached_input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)
     }
 
     /// Gives a complete answer of one attempt to the cache.
-    fn kept(&mut self, keep: Keep, cost: u64) {
+    fn kept(&mut self, keep: Keep, made: Demand) {
         let usage = self.attempt.as_ref().and_then(Attempt::usage);
         let answer = self.attempt.as_mut().and_then(Attempt::take_answer);
         if let Some(answer) = answer.filter(|_| self.said.is_empty()) {
-            keep.keep(self.plan.model(), answer, self.streams, usage, cost);
+            keep.keep(self.plan.model(), answer, self.streams, usage, made);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod admit;
 mod attempt;
+mod charge;
 mod count;
 mod embed;
 pub mod explain;
@@ -23,6 +24,7 @@ mod refuse;
 mod route;
 mod settle;
 mod shared;
+mod verify;
 mod waiting;
 
 pub use attempt::Attempt;
@@ -33,4 +35,5 @@ pub use offload::Offload;
 pub use open::{Gateway, Opening, RequestHead};
 pub use record::{Recorder, Sinks, Tally};
 pub use shared::{Begins, Coming, Events, Failed, Goes, Head, JoinKey, Joins, Reader, Rest};
+pub use verify::{Check, Doubt};
 pub use waiting::Waiting;

@@ -16,6 +16,7 @@ mod runtime_metrics;
 mod shared_cache_metrics;
 mod store_metrics;
 mod trace;
+mod verify_metrics;
 
 pub use access_log::AccessLog;
 pub use cache_metrics::CacheMetrics;
@@ -26,3 +27,4 @@ pub use route_metrics::{Attempts, RouteMetrics};
 pub use shared_cache_metrics::SharedCacheMetrics;
 pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};
+pub use verify_metrics::VerifyMetrics;

@@ -9,6 +9,8 @@ mod cache;
 #[cfg(test)]
 mod cache_rules;
 #[cfg(test)]
+mod cache_verify;
+#[cfg(test)]
 mod client_gone;
 #[cfg(test)]
 mod coalesce;

@@ -22,6 +22,8 @@ const QUESTIONS: [&str; 6] = [
     "reverse a list in python",
 ];
 
+const MADE: Demand = Demand { input: 3, output: 4, cost_micros: 5 };
+
 fn rules(scope: CacheScope) -> CacheRules {
     CacheRules { semantic: true, scope, max_false_hits: 0.05, ..CacheRules::default() }
 }
@@ -65,7 +67,7 @@ proptest! {
         for (tenant, model, question, what) in operations {
             let ask = ask(tenant, model, question, &rules).since(cache.stamp());
             match what {
-                0..4 => cache.keep(ask, answer(tenant, model), 0, &rules),
+                0..4 => cache.keep(ask, answer(tenant, model), MADE, &rules),
                 4 => { purge(&cache, tenant); }
                 _ => if let Some(found) = find(&cache, &ask, &control(), &rules) {
                     hits += 1;
@@ -80,8 +82,8 @@ proptest! {
 #[test]
 fn other_words_find_the_answer_of_their_own_partition_only() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
-    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), 0, &rules);
-    assert_eq!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).unwrap().tier, Tier::Exact);
+    cache.keep(ask(1, 1, MADE, &rules), answer(1, 1), MADE, &rules);
+    assert_eq!(find(&cache, &ask(1, 1, MADE, &rules), &control(), &rules).unwrap().tier, Tier::Exact);
     let other = find(&cache, &ask(1, 1, 1, &rules), &control(), &rules).unwrap();
     assert!(matches!(other.tier, Tier::Semantic(similarity) if similarity > 0.7), "{:?}", other.tier);
     assert!(find(&cache, &ask(1, 1, 2, &rules), &control(), &rules).is_none(), "another country");
@@ -94,8 +96,8 @@ fn other_words_find_the_answer_of_their_own_partition_only() {
 #[test]
 fn a_purge_is_complete_when_it_returns() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
-    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), 0, &rules);
-    cache.keep(ask(2, 1, 0, &rules), answer(2, 1), 0, &rules);
+    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), MADE, &rules);
+    cache.keep(ask(2, 1, 0, &rules), answer(2, 1), MADE, &rules);
     assert_eq!((cache.size().entries, cache.size().partitions), (2, 2));
     assert_eq!(purge(&cache, 1), 1);
     assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_none());
@@ -109,21 +111,21 @@ fn the_answer_to_a_request_under_way_does_not_outlive_a_purge() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
     let asked = ask(1, 1, 0, &rules).since(cache.stamp());
     purge(&cache, 1);
-    cache.keep(asked, answer(1, 1), 0, &rules);
-    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_none());
-    cache.keep(ask(1, 1, 0, &rules).since(cache.stamp()), answer(1, 1), 0, &rules);
-    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_some());
+    cache.keep(asked, answer(1, 1), MADE, &rules);
+    assert!(find(&cache, &ask(1, 1, MADE, &rules), &control(), &rules).is_none());
+    cache.keep(ask(1, 1, MADE, &rules).since(cache.stamp()), answer(1, 1), MADE, &rules);
+    assert!(find(&cache, &ask(1, 1, MADE, &rules), &control(), &rules).is_some());
 }
 
 #[test]
 fn what_is_too_old_or_too_large_is_not_found() {
     let cache = Cache::new(1 << 20);
     let brief = CacheRules { ttl: Duration::ZERO, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, 0, &brief), answer(1, 1), 0, &brief);
-    assert!(find(&cache, &ask(1, 1, 0, &brief), &control(), &brief).is_none());
+    cache.keep(ask(1, 1, MADE, &brief), answer(1, 1), MADE, &brief);
+    assert!(find(&cache, &ask(1, 1, MADE, &brief), &control(), &brief).is_none());
     let small = CacheRules { max_entry: 16, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, 0, &small), answer(1, 1), 0, &small);
-    assert!(find(&cache, &ask(1, 1, 0, &small), &control(), &small).is_none());
+    cache.keep(ask(1, 1, MADE, &small), answer(1, 1), MADE, &small);
+    assert!(find(&cache, &ask(1, 1, MADE, &small), &control(), &small).is_none());
 }
 
 /// Words that the verifier finds the same question, and whose vectors are not the same.
@@ -135,7 +137,7 @@ async fn an_embeddings_model_makes_the_shortlist_and_a_partition_of_its_own() {
     let (own, built_in) = (with("embeddings: { model: p/e }"), rules(CacheScope::Key));
     let asked = ask(1, 1, SAME.0, &own);
     assert!(cache.find(&asked, &control(), &own, &words).await.is_none());
-    cache.keep(asked, answer(1, 1), 0, &own);
+    cache.keep(asked, answer(1, 1), MADE, &own);
     assert_eq!(words.asked().len(), 1, "the vector of the look-up is the one it is kept with");
     let found = cache.find(&ask(1, 1, SAME.1, &own), &control(), &own, &words).await.unwrap();
     assert!(matches!(found.tier, Tier::Semantic(_)), "{:?}", found.tier);
@@ -143,7 +145,7 @@ async fn an_embeddings_model_makes_the_shortlist_and_a_partition_of_its_own() {
         assert!(find(&cache, &ask(1, 1, question, &built_in), &control(), &built_in).is_none(), "another embedder");
     }
     let other = with("embeddings: { model: p/e, dimensions: 7 }");
-    assert_ne!(ask(1, 1, 0, &other).partition, ask(1, 1, 0, &own).partition);
+    assert_ne!(ask(1, 1, MADE, &other).partition, ask(1, 1, MADE, &own).partition);
     assert!(cache.find(&ask(1, 1, 2, &own), &control(), &own, &words).await.is_none(), "the verifier stays");
 }
 
@@ -154,14 +156,14 @@ async fn what_is_kept_while_the_embeddings_model_is_down_is_found_exactly_only()
     words.down.store(true, Ordering::Relaxed);
     let asked = ask(1, 1, SAME.0, &own);
     assert!(cache.find(&asked, &control(), &own, &words).await.is_none());
-    cache.keep(asked, answer(1, 1), 0, &own);
+    cache.keep(asked, answer(1, 1), MADE, &own);
     words.down.store(false, Ordering::Relaxed);
     let found = cache.find(&ask(1, 1, SAME.0, &own), &control(), &own, &words).await.unwrap();
     assert_eq!(found.tier, Tier::Exact);
     assert!(cache.find(&ask(1, 1, SAME.1, &own), &control(), &own, &words).await.is_none());
     let refreshed = ask(1, 1, SAME.0, &own);
     cache.prepare(&refreshed, &own, &words).await;
-    cache.keep(refreshed, answer(1, 1), 0, &own);
+    cache.keep(refreshed, answer(1, 1), MADE, &own);
     assert!(cache.find(&ask(1, 1, SAME.1, &own), &control(), &own, &words).await.is_some());
 }
 
@@ -172,7 +174,7 @@ async fn a_second_opinion_can_only_take_a_hit_away() {
         with("second_opinion: { model: p/e, min_similarity: 0.1 }"),
         with("second_opinion: { model: p/e, min_similarity: 0.999 }"),
     );
-    cache.keep(ask(1, 1, SAME.0, &lax), answer(1, 1), 0, &lax);
+    cache.keep(ask(1, 1, SAME.0, &lax), answer(1, 1), MADE, &lax);
     assert!(cache.find(&ask(1, 1, 2, &lax), &control(), &lax, &words).await.is_none());
     assert_eq!(words.asked().len(), 0, "nobody is asked about what the verifier refuses");
     assert!(cache.find(&ask(1, 1, SAME.1, &lax), &control(), &lax, &words).await.is_some());
@@ -184,7 +186,7 @@ async fn a_second_opinion_can_only_take_a_hit_away() {
 async fn what_is_purged_while_a_second_opinion_is_asked_is_not_found() {
     let (cache, words) = (Cache::new(1 << 20), Words::default());
     let rules = with("second_opinion: { model: p/e, min_similarity: 0.1 }");
-    cache.keep(ask(1, 1, SAME.0, &rules), answer(1, 1), 0, &rules);
+    cache.keep(ask(1, 1, SAME.0, &rules), answer(1, 1), MADE, &rules);
     let asked = ask(1, 1, SAME.1, &rules);
     let look = control();
     let mut found = std::pin::pin!(cache.find(&asked, &look, &rules, &words));
