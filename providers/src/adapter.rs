@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::body::Body;
 use crate::call::Call;
 use crate::declare::Declaration;
 use crate::error::UpstreamError;
@@ -43,7 +44,7 @@ pub struct UpstreamRequest {
     /// Headers, without credentials.
     pub headers: HeaderMap,
     /// Body.
-    pub body: Bytes,
+    pub body: Body,
 }
 
 /// The head of a provider's answer.

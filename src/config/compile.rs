@@ -144,6 +144,7 @@ impl Compiler {
         let mut size =
             |raw: &Option<Spanned<String>>, path, default| self.field(raw.as_ref(), path, default, positive_size);
         let max_body = size(&raw.max_body, "limits.max_body", 20 << 20);
+        let max_upload = size(&raw.max_upload, "limits.max_upload", 100 << 20);
         let max_buffered = size(&raw.max_buffered, "limits.max_buffered", 512 << 20);
         let max_header_bytes = size(&raw.max_header_bytes, "limits.max_header_bytes", 64 << 10);
         let above = size(&raw.count_off_thread_above, "limits.count_off_thread_above", 64 << 10);
@@ -152,6 +153,7 @@ impl Compiler {
         };
         Limits {
             max_body,
+            max_upload,
             max_buffered,
             max_header_bytes,
             header_timeout: time(&raw.header_timeout, "limits.header_timeout", 10),
@@ -392,7 +394,7 @@ fn redacted(config: &Config) -> Value {
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
             "tls": door.tls.is_some(),
         })),
-        "max_body": config.limits.max_body,
+        "max_body": config.limits.max_body, "max_upload": config.limits.max_upload,
         "max_buffered": config.limits.max_buffered,
     })
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use sluice_providers::{
-    Call, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
+    Call, Endpoint, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError,
+    UpstreamRequest, Usage,
 };
 
 use super::settle::Output;
@@ -96,6 +97,16 @@ impl Attempt {
     /// Whether the client sent a form: what it asks for may stand behind the file.
     pub fn is_form(&self) -> bool {
         self.call.as_ref().is_some_and(|call| call.endpoint.is_form())
+    }
+
+    /// Whether the client asked for sound.
+    pub fn is_speech(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.endpoint == Endpoint::Speech)
+    }
+
+    /// Whether its answer is relayed as it comes.
+    pub(super) fn relays(&self) -> bool {
+        self.translator.is_some()
     }
 
     /// `provider/model`.

@@ -225,7 +225,7 @@ impl Flight {
     /// the byte budget are let go if the answer streams.
     pub fn commit(&mut self, mut attempt: Attempt) {
         self.recorder.committed(&attempt);
-        if self.streams {
+        if attempt.relays() {
             attempt.let_go();
             self.held = None;
             if attempt.said().is_none() {
@@ -275,7 +275,7 @@ impl Flight {
         let (usage, target) = match &self.attempt {
             Some(attempt) => {
                 let running = Usage { output: attempt.so_far(), ..prompt };
-                (attempt.usage().unwrap_or(running), attempt.target())
+                (self.counted.with_units(attempt.usage().unwrap_or(running)), attempt.target())
             }
             None => (prompt, self.dialled.and_then(|index| self.plan.route().targets.get(index))),
         };

@@ -3,6 +3,7 @@
 //! folder knows the HTTP client.
 
 mod balance;
+mod body;
 mod budget;
 mod checks;
 mod credentials;

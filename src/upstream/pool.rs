@@ -9,6 +9,7 @@ use http::{HeaderMap, Response, header};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
 
+use super::body;
 use super::credentials::{Auth, Keychain, Verdict};
 use super::tail::Tail;
 use crate::config::{Config, Provider};
@@ -58,6 +59,8 @@ impl Upstreams {
         let client = self.pool(provider, connect)?;
         let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
+        // A signature is over one slice, and the client sends again what an HTTP/2 peer refused only if it is one.
+        let whole = auth.signs() || provider.http2;
         // What is sent as it comes can be sent once.
         let tries = if tail.is_some() { 1 } else { auth.tries() };
         let (mut request, mut tail) = (Some(request), tail);
@@ -66,7 +69,7 @@ impl Upstreams {
             let Some(UpstreamRequest { method, mut headers, body, .. }) = next else { break };
             let (body, length) = match tail.take() {
                 Some(tail) => tail.after(body),
-                None => (body.into(), None),
+                None => (body::of(body, whole), None),
             };
             headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
             let built = wire(client.request(method, &url).headers(headers).body(body), provider);
@@ -88,7 +91,7 @@ impl Upstreams {
         let auth = self.keychain.of(provider)?;
         let url = format!("{}/{}", provider.base_url, request.path);
         let builder = client.request(request.method.clone(), url).headers(request.headers.clone());
-        let built = wire(builder.body(request.body.clone()), provider);
+        let built = wire(builder.body(request.body.clone().into_bytes()), provider);
         let mut wire = built.map_err(|error| explain(provider, provider.timeouts.connect, &error))?;
         auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
         let query = wire.url().query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -51,7 +51,7 @@ impl Provider {
     async fn send(&self, base: &str, request: UpstreamRequest, behaviour: &Value) -> reqwest::Response {
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let url = format!("http://{}{base}/{}", self.mock.addr(), request.path);
-        let sent = self.client.request(request.method, url).headers(request.headers).body(request.body);
+        let sent = self.client.request(request.method, url).headers(request.headers).body(request.body.into_bytes());
         // Each kind looks at the header of its own.
         let sent = sent.bearer_auth("key").header("x-api-key", "key").header("x-goog-api-key", "key");
         sent.header("api-key", "key").header("x-mock", behaviour.to_string()).send().await.unwrap()

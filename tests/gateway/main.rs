@@ -35,6 +35,8 @@ mod formats;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod protocol;
@@ -52,6 +54,8 @@ mod reload;
 mod routing;
 #[cfg(test)]
 mod shared_cache;
+#[cfg(test)]
+mod speech;
 #[cfg(test)]
 mod steer;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::adapter::{Exchange, Reply, StreamTranslator, Target, TranslateError, UpstreamRequest};
 use crate::anthropic::{self, MessagesDecoder, read_whole};
+use crate::body::Body;
 use crate::call::{Call, Endpoint};
 use crate::declare::{Declaration, Feature, Support, with};
 use crate::dialect::{self, Dialect};
@@ -42,7 +43,7 @@ pub(super) fn serves(target: &Target) -> bool {
 /// The request.
 pub(super) fn request(call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
     let native = Dialect::of(call.endpoint) == OWN;
-    let body = if native { relayed(call)? } else { translated(call, target)? };
+    let body = if native { relayed(call)? } else { translated(call, target)?.into() };
     let method = if call.stream { "streamRawPredict" } else { "rawPredict" };
     let model = path::segment(target.model.strip_prefix("anthropic/").unwrap_or(&target.model));
     let mut request = OpenAi::post(format!("publishers/anthropic/models/{model}:{method}"), body);
@@ -62,7 +63,7 @@ fn translated(call: &Call, target: &Target) -> Result<Bytes, TranslateError> {
 }
 
 /// The client's bytes, with the version in the place of the model.
-fn relayed(call: &Call) -> Result<Bytes, TranslateError> {
+fn relayed(call: &Call) -> Result<Body, TranslateError> {
     let before = call.body.get(..call.model_span.start).unwrap_or_default().trim_ascii_end();
     let name = before.strip_suffix(b":").map(<[u8]>::trim_ascii_end).filter(|before| before.ends_with(b"\"model\""));
     match name.filter(|_| memmem::find(&call.body, VERSION.as_bytes()).is_none()) {
@@ -76,7 +77,7 @@ fn relayed(call: &Call) -> Result<Bytes, TranslateError> {
                 .map_err(|error| TranslateError::Malformed(format!("the request cannot be read: {error}")))?;
             body.remove("model");
             body.insert(VERSION.to_owned(), MESSAGES_VERSION.into());
-            Ok(Bytes::from(Value::Object(body).to_string()))
+            Ok(Bytes::from(Value::Object(body).to_string()).into())
         }
     }
 }
@@ -105,7 +106,7 @@ mod tests {
 
     fn sent(body: &str) -> String {
         let call = Call::parse(Endpoint::Messages, Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        String::from_utf8(relayed(&call).unwrap().to_vec()).unwrap()
+        String::from_utf8(relayed(&call).unwrap().into_bytes().to_vec()).unwrap()
     }
 
     #[test]

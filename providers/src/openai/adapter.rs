@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::decode::{self, ChatDecoder};
 use super::passing::Passing;
+use super::sound::Sound;
 use super::stream::OpenAiStream;
 use super::wire::{self, Whole};
 use super::{errors, form, request, write};
@@ -12,6 +13,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
     Usage,
 };
+use crate::body::Body;
 use crate::call::{Call, Endpoint};
 use crate::declare::Declaration;
 use crate::dialect::{self, Dialect};
@@ -44,10 +46,10 @@ impl OpenAi {
     }
 
     /// A JSON request.
-    pub(crate) fn post(path: String, body: Bytes) -> UpstreamRequest {
+    pub(crate) fn post(path: String, body: impl Into<Body>) -> UpstreamRequest {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        UpstreamRequest { method: Method::POST, path, headers, body }
+        UpstreamRequest { method: Method::POST, path, headers, body: body.into() }
     }
 }
 
@@ -55,6 +57,10 @@ impl OpenAi {
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     kind.is_empty() || kind.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"))
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 impl Adapter for OpenAi {
@@ -118,7 +124,7 @@ impl Adapter for OpenAi {
         Ok(Reply { body, usage, text })
     }
 
-    fn stream(&self, _head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
+    fn stream(&self, head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
         if self.translates(exchange.call) {
             return dialect::stream(ChatDecoder::default(), exchange, None);
         }
@@ -126,6 +132,7 @@ impl Adapter for OpenAi {
             Endpoint::ChatCompletions | Endpoint::Completions => {
                 Box::new(OpenAiStream::new(!exchange.call.include_usage))
             }
+            Endpoint::Speech if !is_events(head.headers) => Box::new(Sound),
             _ => Box::new(Passing::new()),
         }
     }

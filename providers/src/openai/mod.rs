@@ -10,6 +10,7 @@ mod form;
 pub(crate) mod kinds;
 mod passing;
 pub(crate) mod request;
+mod sound;
 mod stream;
 mod turns;
 mod wire;
