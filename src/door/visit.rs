@@ -118,7 +118,7 @@ pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader + 'static) ->
     let coming: Coming = Box::pin(async move {
         let endpoint = visit.endpoint;
         let answer = match visit.open(&gateway, body).await? {
-            Opened::Flight(flight) => drive::run(&gateway, *flight).await,
+            Opened::Flight(flight) => drive::run(&gateway, flight).await,
             Opened::Joins(asking, key) => drive::share(&gateway, asking, key).await,
             Opened::Answer(answer) => Ok(answer),
         };

@@ -38,7 +38,7 @@ enum Part {
 
 /// What one target sends.
 struct Flow {
-    flight: Flight,
+    flight: Box<Flight>,
     body: Incoming,
     /// What was held back before the stream was committed.
     first: Option<Bytes>,
@@ -76,7 +76,7 @@ enum Step {
 }
 
 impl Relay {
-    pub(super) fn new(gateway: &Arc<Gateway>, flight: Flight, stream: Stream, cut: Option<u32>) -> Self {
+    pub(super) fn new(gateway: &Arc<Gateway>, flight: Box<Flight>, stream: Stream, cut: Option<u32>) -> Self {
         Self { gateway: Arc::clone(gateway), part: Part::Flows(Box::new(Flow::new(flight, stream, cut))) }
     }
 
@@ -118,7 +118,7 @@ impl Relay {
         Some(if flow.events { Ok(error.event_for(flow.flight.endpoint())) } else { Err(BrokenOff) })
     }
 
-    fn resumed(&mut self, mut flight: Flight, result: Result<Stream, Error>) -> Bytes {
+    fn resumed(&mut self, mut flight: Box<Flight>, result: Result<Stream, Error>) -> Bytes {
         match result {
             Ok(stream) => {
                 // A comment (WHATWG HTML, section 9.2.6): clients ignore it, people see it.
@@ -142,7 +142,7 @@ impl Events for Relay {
 }
 
 impl Flow {
-    fn new(mut flight: Flight, stream: Stream, cut: Option<u32>) -> Self {
+    fn new(mut flight: Box<Flight>, stream: Stream, cut: Option<u32>) -> Self {
         let now = Instant::now();
         let state = if flight.is_done() {
             flight.close(&Close::Complete);

@@ -45,7 +45,7 @@ pub enum Payload {
 /// flight's `waiting` say so; the answer may still come from another target. On an error the flight
 /// has been closed with it. Dropping the future is the client leaving: the provider is cancelled
 /// and the lease settled.
-pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error> {
+pub async fn run(gateway: &Arc<Gateway>, flight: Box<Flight>) -> Result<Answer, Error> {
     mirror::copy(gateway, &flight);
     let comments = !flight.config().limits.queue_comments.is_zero();
     let hold = flight.routing().hold;
@@ -62,7 +62,7 @@ pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error
 }
 
 /// As [`run`], for a call that nobody waits for.
-pub(super) async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
+pub(super) async fn answer(gateway: &Arc<Gateway>, mut flight: Box<Flight>) -> Result<Answer, Error> {
     let mut last: Option<Failed> = None;
     loop {
         let terms = Terms::of(&flight);
@@ -121,7 +121,7 @@ pub(super) fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
     error
 }
 
-fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: Landed, terms: &Terms) -> Answer {
+fn commit(gateway: &Arc<Gateway>, mut flight: Box<Flight>, attempt: Attempt, landed: Landed, terms: &Terms) -> Answer {
     flight.commit(attempt);
     match landed {
         Landed::Whole(head, body) => {

@@ -52,7 +52,7 @@ fn begin(gateway: &Arc<Gateway>, asking: Box<Asking>) -> Coming {
         let waiting = asking.waiting().clone();
         let flight = asking.enter(&gateway).await.map_err(|error| Failed { error, own: true })?;
         waiting.let_in();
-        let answer = run(&gateway, *flight).await.map_err(|error| Failed { error, own: false })?;
+        let answer = run(&gateway, flight).await.map_err(|error| Failed { error, own: false })?;
         let head = Head { status: answer.status, headers: answer.headers };
         match answer.payload {
             Payload::Whole(bytes) => Ok((head, Rest::Whole(bytes))),
