@@ -27,7 +27,7 @@ const SIMILARITY: HeaderName = HeaderName::from_static("x-sluice-cache-similarit
 /// What the cache makes of a request.
 pub(super) enum Looked {
     /// It has an answer, which may have been drawn to be checked.
-    Hit(Replay, Option<Drawn>),
+    Hit(Replay, Option<Box<Drawn>>),
     /// A provider is asked, and its answer kept if there is something to keep it with.
     Miss(Option<Keep>),
 }
@@ -152,10 +152,10 @@ pub(super) async fn run(
 }
 
 /// Whether a hit is checked is drawn by lot.
-fn drawn(found: Found, keep: Keep, write: bool) -> Option<Drawn> {
+fn drawn(found: Found, keep: Keep, write: bool) -> Option<Box<Drawn>> {
     let sample = keep.rules.verify_sample;
     let drawn = matches!(found.tier, Tier::Semantic(_)) && sample > 0.0 && rand::random::<f64>() < sample;
-    drawn.then(|| Drawn { found, rules: Arc::clone(&keep.rules), keep: write.then_some(keep) })
+    drawn.then(|| Box::new(Drawn { found, rules: Arc::clone(&keep.rules), keep: write.then_some(keep) }))
 }
 
 fn tokens(made: &Demand) -> u64 {
