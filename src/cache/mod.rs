@@ -8,15 +8,18 @@
 
 mod answer;
 mod ask;
+mod chunk;
 mod control;
 mod events;
 mod follow;
+mod pieces;
 mod prompts;
 mod purges;
 mod record;
 mod shared;
 mod shelf;
 mod store;
+mod verbatim;
 
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use sluice_providers::{Call, Usage};
+use sluice_providers::{Call, Endpoint, Usage};
 
+use super::headers;
 use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
@@ -40,6 +41,7 @@ pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
     rules: Arc<CacheRules>,
+    endpoint: Endpoint,
     /// The answer of another request under way will do.
     joins: bool,
     begun: Instant,
@@ -77,8 +79,7 @@ impl Keep {
         if *self.ask.model != *model {
             return;
         }
-        let answer = if streamed { Answer::of_events(&bytes, usage) } else { Answer::of_json(bytes) };
-        if let Some(answer) = answer {
+        if let Some(answer) = Answer::of(self.endpoint, bytes, streamed, usage) {
             self.cache.keep(self.ask, answer, cost_micros, &self.rules);
         }
     }
@@ -128,7 +129,7 @@ pub(super) async fn run(
         None => {
             let joins = rules.coalesce && control.read && control.write;
             let (cache, rules, taken) = (Arc::clone(&gateway.cache), Arc::clone(rules), begun.elapsed());
-            let keep = Keep { cache, ask, rules, joins, begun, taken };
+            let keep = Keep { cache, ask, rules, endpoint: call.endpoint, joins, begun, taken };
             if !joins {
                 keep.count("miss", recorder, metrics);
             }
@@ -155,11 +156,8 @@ async fn ask(
 }
 
 fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
-    let (kind, body) = if call.stream {
-        ("text/event-stream", found.answer.events(call.include_usage))
-    } else {
-        ("application/json", found.answer.json())
-    };
+    let kind = if call.stream { "text/event-stream" } else { "application/json" };
+    let body = found.answer.tell(call.stream, call.include_usage);
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::AGE, HeaderValue::from(found.age.as_secs()));
@@ -173,6 +171,7 @@ fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
         headers.insert(SIMILARITY, value);
     }
     recorder.answer_headers(&mut headers);
+    headers::name_request(&mut headers, call.endpoint, recorder.request_id());
     recorder.replayed(body.len());
     Replay { headers, body }
 }
