@@ -9,16 +9,19 @@
 mod answer;
 mod ask;
 mod bounds;
+mod chunk;
 mod compare;
 mod control;
 mod events;
 mod follow;
+mod pieces;
 mod prompts;
 mod purges;
 mod record;
 mod shared;
 mod shelf;
 mod store;
+mod verbatim;
 mod watch;
 mod wrong;
 
