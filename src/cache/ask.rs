@@ -60,7 +60,8 @@ impl Ask {
         targets: &[&str],
         rules: &CacheRules,
     ) -> Result<Self, &'static str> {
-        if call.endpoint != Endpoint::ChatCompletions {
+        let chat = call.endpoint == Endpoint::ChatCompletions;
+        if !chat && !matches!(call.endpoint, Endpoint::Messages | Endpoint::Responses) {
             return Err("endpoint");
         }
         if call.n != 1 {
@@ -68,15 +69,16 @@ impl Ask {
         }
         let Ok(Value::Object(mut fields)) = serde_json::from_slice(&call.body) else { return Err("body") };
         let on = |name: &str| fields.get(name).is_some_and(|v| !matches!(v, Value::Null | Value::Bool(false)));
-        for (name, why) in [("store", "store"), ("logprobs", "logprobs"), ("audio", "audio")] {
+        // The last three are about something that the provider remembers.
+        for name in ["store", "logprobs", "audio", "previous_response_id", "conversation", "background"] {
             if on(name) {
-                return Err(why);
+                return Err(name);
             }
         }
         fields.retain(|name, value| !HARMLESS.contains(&name.as_str()) && !value.is_null());
-        let other_words = rules.semantic && may_differ(&fields, rules);
+        let other_words = chat && rules.semantic && may_differ(&fields, rules);
         let text = take_last_text(&mut fields);
-        let partition = partition(&owner, model, targets, &Value::Object(fields), rules);
+        let partition = partition(&owner, model, targets, &rest(call, fields), rules);
         let mut hash = Sha256::new();
         hash.update(partition);
         hash.update(text.as_deref().unwrap_or_default());
@@ -92,6 +94,20 @@ impl Ask {
             vector: OnceLock::new(),
         })
     }
+}
+
+/// A request without its last user turn: its fields, and what else changes the answer. That is what is called, how the
+/// answer is told where it is kept as it was told, and headers that the provider gets too.
+fn rest(call: &Call, fields: serde_json::Map<String, Value>) -> Value {
+    let mut tags: Vec<Value> = Vec::new();
+    if call.endpoint != Endpoint::ChatCompletions {
+        tags.extend([Value::from(call.endpoint.path()), Value::from(call.stream)]);
+    }
+    for (name, value) in &call.passed {
+        tags.extend([Value::from(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into()]);
+    }
+    let fields = Value::Object(fields);
+    if tags.is_empty() { fields } else { Value::Array(vec![fields, Value::Array(tags)]) }
 }
 
 impl Ask {
@@ -223,6 +239,37 @@ mod tests {
         }
         let other = ask(&plain("hello"), CacheScope::Key, "web").unwrap();
         assert!(other.partition == base.partition && other.key != base.key);
+    }
+
+    #[test]
+    fn apis_ways_to_ask_and_headers_are_kept_apart() {
+        let of = |endpoint, stream: bool, beta: Option<&'static str>| {
+            let body = json!({"model": "m", "max_tokens": 5, "stream": stream, "input": "hi",
+                "messages": [{"role": "user", "content": "hi"}]});
+            let mut call = Call::parse(endpoint, Bytes::from(body.to_string())).unwrap();
+            if let Some(beta) = beta {
+                call.passed.insert("anthropic-beta", http::HeaderValue::from_static(beta));
+            }
+            let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
+            let rules = CacheRules { semantic: true, ..CacheRules::default() };
+            Ask::of(&call, owner, &Arc::from("m"), &["p/m"], &rules)
+        };
+        let mut keys = Vec::new();
+        for endpoint in [Endpoint::Messages, Endpoint::Responses] {
+            for stream in [true, false] {
+                let ask = of(endpoint, stream, None).unwrap();
+                assert!(ask.text.is_none(), "exact only");
+                keys.push(ask.key);
+            }
+        }
+        keys.push(of(Endpoint::Messages, true, Some("one")).unwrap().key);
+        keys.push(of(Endpoint::Messages, true, Some("two")).unwrap().key);
+        keys.push(of(Endpoint::ChatCompletions, true, None).unwrap().key);
+        assert_eq!(of(Endpoint::ChatCompletions, false, None).unwrap().key, keys[6], "told either way");
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 7);
+        assert_eq!(of(Endpoint::Embeddings, false, None).unwrap_err(), "endpoint");
     }
 
     #[test]

@@ -13,6 +13,21 @@ pub(super) fn data(stream: &[u8]) -> impl Iterator<Item = &str> {
     })
 }
 
+/// A stream in its events, each with the empty line that ends it; what follows the last one is an event too.
+pub(super) fn blocks(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = stream;
+    std::iter::from_fn(move || {
+        let mut lines = rest.split_inclusive(|byte| *byte == b'\n').scan(0, |end, line| {
+            *end += line.len();
+            Some((*end, matches!(line, b"\n" | b"\r\n")))
+        });
+        let end = lines.find(|(_, empty)| *empty).map_or(rest.len(), |(end, _)| end);
+        let (block, after) = rest.split_at(end);
+        rest = after;
+        (!block.is_empty()).then_some(block)
+    })
+}
+
 pub(super) fn push(out: &mut Vec<u8>, data: &str) {
     out.extend_from_slice(b"data: ");
     out.extend_from_slice(data.as_bytes());

@@ -9,17 +9,20 @@
 mod answer;
 mod ask;
 mod bounds;
+mod chunk;
 mod compare;
 mod control;
 mod embed;
 mod events;
 mod follow;
+mod pieces;
 mod prompts;
 mod purges;
 mod record;
 mod shared;
 mod shelf;
 mod store;
+mod verbatim;
 mod watch;
 mod wrong;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sluice_policies::Demand;
 
-use super::answer::Answer;
+use super::answer::{Answer, Told as Kept};
 use super::ask::{Ask, Digest, Owner};
 use super::purges::Stamp;
 use super::store::Entry;
@@ -39,40 +39,30 @@ struct Record {
 enum Told {
     /// As the provider sent it.
     Body(String),
-    /// What a stream said.
-    Parts {
-        id: String,
-        created: u64,
-        model: String,
-        fingerprint: Option<String>,
-        content: String,
-        usage: Option<Value>,
-    },
+    /// A stream, and the provider's usage.
+    Stream { stream: String, usage: Option<Value> },
+    /// Whatever it is, it is told again byte for byte.
+    Is { content: String, bytes: String, usage: Option<Value> },
 }
 
 impl Told {
     fn of(answer: &Answer) -> Option<Self> {
-        if let Some(body) = &answer.body {
-            return std::str::from_utf8(body).ok().map(|body| Self::Body(body.to_owned()));
-        }
-        Some(Self::Parts {
-            id: answer.id.clone(),
-            created: answer.created,
-            model: answer.model.clone(),
-            fingerprint: answer.fingerprint.clone(),
-            content: answer.content.clone(),
-            usage: answer.usage.clone(),
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        let usage = answer.usage.clone();
+        Some(match &answer.told {
+            Kept::Whole(body) => Self::Body(text(body)?),
+            Kept::Stream(pieces, _) => Self::Stream { stream: text(&pieces.stream())?, usage },
+            Kept::AsIs(pieces) => Self::Is { content: answer.content.clone(), bytes: text(&pieces.stream())?, usage },
         })
     }
 
     fn answer(self) -> Option<Answer> {
-        Some(match self {
+        match self {
             // Whether it may be told again is asked once more.
-            Self::Body(body) => Answer::of_json(Bytes::from(body))?,
-            Self::Parts { id, created, model, fingerprint, content, usage } => {
-                Answer { id, created, model, fingerprint, content, usage, body: None }
-            }
-        })
+            Self::Body(body) => Answer::of_json(Bytes::from(body)),
+            Self::Stream { stream, usage } => Answer::of_events(stream.as_bytes(), usage),
+            Self::Is { content, bytes, usage } => Some(Answer::as_is(content, bytes.as_bytes(), usage)),
+        }
     }
 }
 
@@ -145,7 +135,7 @@ mod tests {
             "choices": [{"message": message, "finish_reason": "stop"}]});
         let mut answer = Answer::of_json(Bytes::from(value.to_string())).unwrap();
         if !body {
-            answer.body = None;
+            answer = Answer::of_events(&answer.tell(true, true), None).unwrap();
         }
         let owner = Owner { tenant: "acme".into(), key: "web".into(), user: Some("ann".to_owned()) };
         let stamp = Stamp { here: 9, shared: PurgeMark { epoch: u64::MAX, seq: 4 } };
@@ -167,7 +157,7 @@ mod tests {
         for body in [true, false] {
             let kept = entry(body);
             let value = encode(&kept).unwrap();
-            assert!(value.len() < 500, "compressed: {}", value.len());
+            assert!(value.len() < 600, "compressed: {}", value.len());
             let read = decode(&value, (&[2; 32], &[1; 32]), Duration::from_secs(20), 1, MOST).unwrap();
             assert_eq!((&read.answer, read.made, read.ttl), (&kept.answer, MADE, Duration::from_secs(20)));
             assert!(read.kept.elapsed() >= Duration::from_secs(40), "it is as old as it is");

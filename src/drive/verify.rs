@@ -54,7 +54,7 @@ pub fn verify(gateway: &Arc<Gateway>, check: Box<Check>) {
 async fn run(gateway: &Arc<Gateway>, check: Check) {
     match check.open(gateway).await {
         Ok(Some((flight, doubt))) => {
-            let live = timeout(PATIENCE, live(gateway, *flight)).await.ok().flatten();
+            let live = timeout(PATIENCE, live(gateway, flight)).await.ok().flatten();
             doubt.judge(gateway, live);
         }
         Ok(None) => {}
@@ -63,7 +63,7 @@ async fn run(gateway: &Arc<Gateway>, check: Check) {
 }
 
 /// All of the answer; nothing if it broke off.
-async fn live(gateway: &Arc<Gateway>, flight: Flight) -> Option<Bytes> {
+async fn live(gateway: &Arc<Gateway>, flight: Box<Flight>) -> Option<Bytes> {
     let answer = Box::pin(answer(gateway, flight)).await.ok()?;
     if answer.headers.contains_key(FALLBACK) {
         return None;

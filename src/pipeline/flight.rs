@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use sluice_policies::Demand;
 use sluice_providers::{Call, Endpoint, Support, TranslateError, UpstreamError, Usage};
 use tokio::time::Instant;
@@ -37,8 +37,6 @@ mod resume;
 pub use hedge::Hedge;
 pub use next::Next;
 
-/// What Anthropic's clients call the id of a request.
-const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 /// A provider that asks for more is asked again after this.
 const LONGEST_HOLD: Duration = Duration::from_mins(10);
 
@@ -298,11 +296,7 @@ impl Flight {
         let seen = self.admitted.as_ref().map(|admitted| admitted.seen.as_slice()).unwrap_or_default();
         let mut headers = headers::rate_limits(seen, self.endpoint);
         self.recorder.answer_headers(&mut headers);
-        if self.endpoint.is_anthropic()
-            && let Ok(id) = HeaderValue::from_str(self.recorder.request_id())
-        {
-            headers.insert(ANTHROPIC_ID, id);
-        }
+        headers::name_request(&mut headers, self.endpoint, self.recorder.request_id());
         headers
     }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::admit::Terms;
 use super::charge::{self, Toll};
 use super::flight::{Flight, Opened};
+use super::headers::name_request;
 use super::identify::Identity;
 use super::lookup::{Keep, Replay};
 use super::open::Gateway;
@@ -226,6 +227,7 @@ impl Joined {
                 headers.insert(name, value.clone());
             }
         }
+        name_request(&mut headers, self.endpoint, self.recorder.request_id());
         headers.insert(header::AGE, HeaderValue::from_static("0"));
         headers
     }

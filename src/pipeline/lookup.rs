@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_policies::Demand;
-use sluice_providers::{Call, Usage};
+use sluice_providers::{Call, Endpoint, Usage};
 
 use super::charge;
 use super::embed::Embeddings;
+use super::headers;
 use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
@@ -28,7 +29,7 @@ const SIMILARITY: HeaderName = HeaderName::from_static("x-sluice-cache-similarit
 /// What the cache makes of a request.
 pub(super) enum Looked {
     /// It has an answer, which may have been drawn to be checked.
-    Hit(Replay, Option<Drawn>),
+    Hit(Replay, Option<Box<Drawn>>),
     /// A provider is asked, and its answer kept if there is something to keep it with.
     Miss(Option<Keep>),
 }
@@ -57,6 +58,7 @@ pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
     rules: Arc<CacheRules>,
+    endpoint: Endpoint,
     /// The answer of another request under way will do.
     joins: bool,
     begun: Instant,
@@ -97,8 +99,7 @@ impl Keep {
         if *self.ask.model != *model {
             return;
         }
-        let answer = if streamed { Answer::of_events(&bytes, usage) } else { Answer::of_json(bytes) };
-        if let Some(answer) = answer {
+        if let Some(answer) = Answer::of(self.endpoint, bytes, streamed, usage) {
             self.cache.keep(self.ask, answer, made, &self.rules);
         }
     }
@@ -144,7 +145,7 @@ pub(super) async fn run(
     };
     let (taken, joins) = (begun.elapsed(), rules.coalesce && control.read && control.write);
     let (cache, rules) = (Arc::clone(&gateway.cache), Arc::clone(rules));
-    let keep = Keep { cache, ask, rules, joins, begun, taken, off };
+    let keep = Keep { cache, ask, rules, endpoint: call.endpoint, joins, begun, taken, off };
     if let Some(found) = found {
         let charged = charge::hit(gateway, config, who, plan.model(), &found.made, call.endpoint).await;
         keep.count(found.tier.name(), charged.is_ok(), recorder, metrics);
@@ -159,10 +160,10 @@ pub(super) async fn run(
 }
 
 /// Whether a hit is checked is drawn by lot.
-fn drawn(found: Found, keep: Keep, write: bool) -> Option<Drawn> {
+fn drawn(found: Found, keep: Keep, write: bool) -> Option<Box<Drawn>> {
     let sample = keep.rules.verify_sample;
     let drawn = matches!(found.tier, Tier::Semantic(_)) && sample > 0.0 && rand::random::<f64>() < sample;
-    drawn.then(|| Drawn { found, rules: Arc::clone(&keep.rules), keep: write.then_some(keep) })
+    drawn.then(|| Box::new(Drawn { found, rules: Arc::clone(&keep.rules), keep: write.then_some(keep) }))
 }
 
 fn tokens(made: &Demand) -> u64 {
@@ -187,11 +188,8 @@ async fn ask(
 }
 
 fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Recorder) -> Replay {
-    let (kind, body) = if call.stream {
-        ("text/event-stream", found.answer.events(call.include_usage))
-    } else {
-        ("application/json", found.answer.json())
-    };
+    let kind = if call.stream { "text/event-stream" } else { "application/json" };
+    let body = found.answer.tell(call.stream, call.include_usage);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::AGE, HeaderValue::from(found.age.as_secs()));
     if call.stream {
@@ -204,6 +202,7 @@ fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Rec
         headers.insert(SIMILARITY, value);
     }
     recorder.answer_headers(&mut headers);
+    headers::name_request(&mut headers, call.endpoint, recorder.request_id());
     recorder.replayed(body.len());
     Replay { headers, body, made: found.made, check: None }
 }

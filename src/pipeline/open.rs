@@ -136,7 +136,8 @@ impl Gateway {
         recorder.routed(&plan, &call, &config);
         let keep = match lookup::run(self, &config, &plan, &who, (&call, head.headers), recorder).await? {
             Looked::Hit(mut replay, drawn) => {
-                if let Some(Drawn { found, rules, keep }) = drawn {
+                if let Some(drawn) = drawn {
+                    let Drawn { found, rules, keep } = *drawn;
                     let config = Arc::clone(&config);
                     replay.check = Some(Box::new(Check { call, who, plan, config, found, rules, keep, held: None }));
                 }

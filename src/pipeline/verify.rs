@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use sluice_providers::Call;
+use sluice_providers::{Call, Endpoint};
 
 use super::admit::{self, Admitted};
 use super::count;
@@ -47,6 +47,7 @@ pub struct Doubt {
     model: Arc<str>,
     found: Found,
     rules: Arc<CacheRules>,
+    endpoint: Endpoint,
     streams: bool,
     waiting: Waiting,
 }
@@ -80,8 +81,14 @@ impl Check {
         recorder.counted(&counted, None);
         let admitted = Admitted { lease, seen: Vec::new(), observed: Vec::new(), queued: None, ask };
         let (patience, waiting) = (Patience { queue: Duration::ZERO, deadline: None }, Waiting::default());
-        let doubt =
-            Doubt { model: Arc::clone(plan.model()), found, rules, streams: call.stream, waiting: waiting.clone() };
+        let doubt = Doubt {
+            model: Arc::clone(plan.model()),
+            found,
+            rules,
+            endpoint: call.endpoint,
+            streams: call.stream,
+            waiting: waiting.clone(),
+        };
         let opened = Opened { call, who, plan, counted, admitted, config, patience, waiting, tail: None };
         let held = held.unwrap_or_else(|| gateway.budget.hold());
         Ok(Some((Box::new(Flight::new(gateway, opened, keep, held, recorder)), doubt)))
@@ -91,13 +98,12 @@ impl Check {
 impl Doubt {
     /// Judges the hit by the whole of the live answer, or by nothing if that failed or is another model's.
     pub fn judge(self, gateway: &Gateway, live: Option<Bytes>) {
-        let Self { model, found, rules, streams, waiting } = self;
+        let Self { model, found, rules, endpoint, streams, waiting } = self;
         let metrics = metrics(gateway);
         if let Some(Tally { input, output, cost_micros, .. }) = waiting.bill() {
             metrics.took(&model, input.saturating_add(*output), *cost_micros);
         }
-        let live =
-            live.and_then(|bytes| if streams { Answer::of_events(&bytes, None) } else { Answer::of_json(bytes) });
+        let live = live.and_then(|bytes| Answer::of(endpoint, bytes, streams, None));
         let Some(live) = live else { return metrics.verified(&model, &rules.name, "failed") };
         let conflict = gateway.cache.conflict(&found.answer, &live);
         metrics.verified(&model, &rules.name, if conflict.is_none() { "agree" } else { "disagree" });

@@ -108,15 +108,22 @@ async fn what_the_provider_reads_from_its_cache_is_shown_and_priced() {
         let mut body = question("m", ASKED);
         body["mock"] = json!({"tokens": 5, "prompt_tokens": 1000, "completion_tokens": 5, "cached_tokens": cached});
         let response = gate.chat(body).await;
-        let shown = response.headers().get("x-sluice-cached-tokens").map(|value| value.to_str().unwrap().to_owned());
-        (response.headers()["x-sluice-cost"].to_str().unwrap().to_owned(), shown)
+        let shown = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        (shown("x-sluice-cost"), shown("x-sluice-cached-tokens"))
     };
     // 0.15 dollars for a million, half of it for what was cached, 0.6 for what was generated.
-    assert_eq!(costs(0).await, ("0.000153".to_owned(), None));
-    assert_eq!(costs(600).await, ("0.000108".to_owned(), Some("600".to_owned())));
+    let (plain, cached) = (costs(0).await, costs(600).await);
+    // Where Envoy relays the answer, its head is gone before the cost is known.
+    if std::env::var("SLUICE_DOOR").as_deref() != Ok("steer") {
+        assert_eq!(plain, (Some("0.000153".to_owned()), None));
+        assert_eq!(cached, (Some("0.000108".to_owned()), Some("600".to_owned())));
+    }
+    gate.settled().await;
     let metrics = gate.admin("/metrics").await;
     let counted = "sluice_tokens_total{model=\"m\",target=\"mock/gpt-4o-mini\",kind=\"cached_input\"} 600";
     assert!(metrics.contains(counted), "{metrics}");
+    let cost = "sluice_cost_micros_total{model=\"m\",target=\"mock/gpt-4o-mini\"} 261";
+    assert!(metrics.contains(cost), "{metrics}");
 }
 
 /// What is left of each limit, by the unit in its name.

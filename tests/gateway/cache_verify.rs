@@ -144,5 +144,5 @@ async fn a_check_keeps_no_client_and_no_shutdown_waiting() {
     }
     let Gate { app, client, envoy, .. } = gate;
     drop((client, envoy));
-    tokio::time::timeout(Duration::from_secs(60), app.drain()).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), app.drain()).await.unwrap();
 }
