@@ -76,6 +76,8 @@ impl App {
         gateway.tasks.spawn(operators.run(private, end.clone()));
         let (store, working) = (Arc::clone(&gateway.store), end.clone());
         gateway.tasks.spawn(async move { store.run(working).await });
+        let (kept, end_tidying) = (Arc::clone(&gateway), end.clone());
+        gateway.tasks.spawn(async move { kept.upstreams.tidy(end_tidying).await });
         let (cache, sharing) = (Arc::clone(&gateway.cache), end.clone());
         gateway.tasks.spawn(async move { cache.work(sharing).await });
         let (checked, end_checks) = (Arc::clone(&gateway), end.clone());

@@ -9,6 +9,7 @@ mod failover;
 mod fetch;
 mod fleet;
 mod generate;
+mod large;
 mod measure;
 mod noop;
 mod overhead;
@@ -45,6 +46,8 @@ struct Cli {
 enum Command {
     /// What the gateway adds to a request and to a stream, in time, CPU and memory.
     Overhead(overhead::Options),
+    /// What a conversation of a megabyte costs, known to the gateway or new to it.
+    Large(large::Options),
     /// Whether replicas together ever grant more tokens than a limit allows, whatever fails.
     Quota(quota::Options),
     /// Who is served first at a full pool, and whether keys of one class get the same.
@@ -79,6 +82,7 @@ async fn mock() -> Result<(), Failure> {
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Overhead(options) => overhead::run(&options).await,
+        Command::Large(options) => large::run(&options).await,
         Command::Quota(options) => quota::run(&options).await,
         Command::Priority(options) => priority::run(&options).await,
         Command::Drain(options) => drain::run(&options).await,

@@ -1,11 +1,12 @@
 //! What a request asks, as keys of the store: everything that can change the answer is in them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sluice_providers::{Call, Endpoint};
 
+use super::embed::Vector;
 use super::purges::Stamp;
 use crate::config::{CacheRules, CacheScope};
 
@@ -43,6 +44,8 @@ pub struct Ask {
     pub text: Option<String>,
     /// Which purges its answer is younger than.
     pub stamp: Stamp,
+    /// The vector of `text`, once an embeddings model of the config has made it.
+    pub vector: OnceLock<Vector>,
 }
 
 impl Ask {
@@ -75,13 +78,21 @@ impl Ask {
         fields.retain(|name, value| !HARMLESS.contains(&name.as_str()) && !value.is_null());
         let other_words = chat && rules.semantic && may_differ(&fields, rules);
         let text = take_last_text(&mut fields);
-        let partition = partition(&owner, model, targets, &rest(call, fields), rules.scope);
+        let partition = partition(&owner, model, targets, &rest(call, fields), rules);
         let mut hash = Sha256::new();
         hash.update(partition);
         hash.update(text.as_deref().unwrap_or_default());
         let key = hash.finalize().into();
         let text = text.filter(|_| other_words);
-        Ok(Self { owner, model: Arc::clone(model), partition, key, text, stamp: Stamp::default() })
+        Ok(Self {
+            owner,
+            model: Arc::clone(model),
+            partition,
+            key,
+            text,
+            stamp: Stamp::default(),
+            vector: OnceLock::new(),
+        })
     }
 }
 
@@ -130,7 +141,8 @@ fn take_last_text(fields: &mut serde_json::Map<String, Value>) -> Option<String>
     }
 }
 
-fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, scope: CacheScope) -> Digest {
+fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, rules: &CacheRules) -> Digest {
+    let scope = rules.scope;
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
@@ -148,6 +160,10 @@ fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, scope: 
     part(model);
     for target in targets {
         part(target);
+    }
+    if let Some(embedder) = &rules.embeddings {
+        part("embedder");
+        part(&embedder.id());
     }
     feed(rest, &mut hash);
     hash.finalize().into()

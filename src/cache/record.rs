@@ -1,5 +1,6 @@
 //! An answer as the shared cache keeps it: compressed, with whose it is, sealed to its key and partition.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -99,13 +100,14 @@ pub(super) fn decode(value: &[u8], of: (&Digest, &Digest), left: Duration, here:
     let owner = Owner { tenant: record.tenant.into(), key: record.key.into(), user: None };
     let stamp = Stamp { here, shared: PurgeMark { epoch: record.epoch, seq: record.seq } };
     let (key, partition) = (*of.0, *of.1);
-    let ask = Ask { owner, model: record.model.into(), partition, key, text: record.text, stamp };
+    let ask =
+        Ask { owner, model: record.model.into(), partition, key, text: record.text, stamp, vector: OnceLock::new() };
     let ttl = Duration::from_millis(record.ttl_ms);
     let left = left.min(ttl);
     let now = Instant::now();
     let kept = now.checked_sub(ttl.saturating_sub(left)).unwrap_or(now);
     let answer = record.told.answer()?;
-    Some(Entry { answer, ask, shelved: None, kept, ttl: left, cost_micros: record.cost_micros })
+    Some(Entry { answer, ask, shelved: None, dimensions: 0, kept, ttl: left, cost_micros: record.cost_micros })
 }
 
 fn seal((key, partition): (&Digest, &Digest), length: [u8; 4], packed: &[u8]) -> Digest {
@@ -133,8 +135,16 @@ mod tests {
         let owner = Owner { tenant: "acme".into(), key: "web".into(), user: Some("ann".to_owned()) };
         let stamp = Stamp { here: 9, shared: PurgeMark { epoch: u64::MAX, seq: 4 } };
         let (partition, key, text) = ([1; 32], [2; 32], Some("Who is it?".to_owned()));
-        let ask = Ask { owner, model: "m".into(), partition, key, text, stamp };
-        Entry { answer, ask, shelved: Some(1), kept: Instant::now(), ttl: Duration::from_mins(1), cost_micros: 7 }
+        let ask = Ask { owner, model: "m".into(), partition, key, text, stamp, vector: OnceLock::new() };
+        Entry {
+            answer,
+            ask,
+            shelved: Some(1),
+            dimensions: 0,
+            kept: Instant::now(),
+            ttl: Duration::from_mins(1),
+            cost_micros: 7,
+        }
     }
 
     #[test]

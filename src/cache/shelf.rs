@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use sluice_semantic::{Partition, Semantic};
+use sluice_semantic::{LEAST_SIMILARITY, Partition, Quantised, Semantic};
 
 use super::ask::Digest;
 
@@ -25,12 +25,12 @@ pub(super) struct Shelves {
 
 impl Shelves {
     /// Adds a prompt; the number takes it out again.
-    pub(super) fn insert(&self, partition: Digest, text: &str, key: Digest, semantic: &Semantic) -> u64 {
+    pub(super) fn insert(&self, partition: Digest, text: &str, key: Digest, vector: &Quantised) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         // The list stays locked: a shelf that was just emptied must not be filled after it is gone.
         let mut all = self.all.lock();
         let mut shelf = all.entry(partition).or_default().lock();
-        if shelf.prompts.insert(id, text, semantic).is_ok() {
+        if shelf.prompts.insert_vector(id, text, vector).is_ok() {
             shelf.keys.insert(id, key);
         }
         id
@@ -50,20 +50,27 @@ impl Shelves {
         }
     }
 
-    /// The key of an answer to the same question, and how similar the two are.
+    /// The key of an answer to the same question, and how similar the two are. `vector` is the prompt's, where it is
+    /// not the built-in model that made those of the partition.
     pub(super) fn find(
         &self,
         partition: &Digest,
-        text: &str,
+        (text, vector): (&str, Option<&Quantised>),
         false_hits: f64,
         semantic: &Semantic,
     ) -> Option<(Digest, f32)> {
-        semantic.eligible(text).ok()?;
         let shelf = self.all.lock().get(partition).map(Arc::clone)?;
         let prompt = semantic.prompt(text);
+        let threshold = semantic.threshold(false_hits);
         let shelf = shelf.lock();
-        let hit = shelf.prompts.lookup(&prompt, semantic.threshold(false_hits), semantic)?;
-        Some((*shelf.keys.get(&hit.id)?, hit.judgement.similarity))
+        let hit = match vector {
+            // What is near differs from model to model: the nearest are judged, however far they are.
+            Some(vector) => shelf.prompts.lookup_vector(&prompt, (vector, -1.0), threshold, semantic)?,
+            None => shelf.prompts.lookup(&prompt, threshold, semantic)?,
+        };
+        // The threshold keeps to its budget among pairs that the built-in model finds near.
+        let near = hit.judgement.similarity >= LEAST_SIMILARITY;
+        Some((*shelf.keys.get(&hit.id).filter(|_| near)?, hit.judgement.similarity))
     }
 
     /// Partitions that hold prompts.

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 use sluice_policies::{Glob, Matcher, Subject};
 
 use super::compile::Compiler;
+use super::embedders::{Embedder, Opinion};
 use super::raw_cache::{RawCache, RawCacheMatch, RawCacheRule};
 use super::values;
 
@@ -31,6 +32,10 @@ pub struct CacheRules {
     pub max_false_hits: f64,
     /// Conversations may be answered in other words too.
     pub history: bool,
+    /// Who makes the shortlist; `None` is the built-in model.
+    pub embeddings: Option<Embedder>,
+    /// Who must agree to an answer to other words.
+    pub second_opinion: Option<Opinion>,
     /// Requests that ask the same at once share one call.
     pub coalesce: bool,
 }
@@ -69,6 +74,8 @@ impl Default for CacheRules {
             max_temperature: 1.0,
             max_false_hits: 0.01,
             history: false,
+            embeddings: None,
+            second_opinion: None,
             coalesce: true,
         }
     }
@@ -116,6 +123,8 @@ impl CachePolicy {
             json!({
                 "name": &*rules.name, "semantic": rules.semantic, "scope": rules.scope.name(),
                 "ttl_s": rules.ttl.as_secs(), "max_false_hits": rules.max_false_hits,
+                "embeddings": rules.embeddings.as_ref().map(|embedder| &*embedder.label),
+                "second_opinion": rules.second_opinion.as_ref().map(|opinion| &*opinion.embedder.label),
             })
         };
         json!({ "max_bytes": self.max_bytes, "rules": self.all().map(rule).collect::<Vec<_>>() })
@@ -157,9 +166,10 @@ enum Mode {
 }
 
 impl Compiler {
-    pub(super) fn cache(&mut self, raw: &RawCache) -> CachePolicy {
+    /// `base` is what is not of this file.
+    pub(super) fn cache(&mut self, raw: &RawCache, base: CacheRules) -> CachePolicy {
         let max_bytes = self.field(raw.max_bytes.as_ref(), "cache.max_bytes", 256 << 20, bytes);
-        let (mode, base) = self.terms(&terms!(raw), "cache", Mode::Exact, CacheRules::default());
+        let (mode, base) = self.terms(&terms!(raw), "cache", Mode::Exact, base);
         let mut names = HashSet::from([base.name.to_string()]);
         let rules = raw.rules.iter().enumerate().map(|(index, rule)| {
             let path = format!("rules[{index}]");

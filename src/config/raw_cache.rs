@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::raw::RawRedis;
+use super::raw_embedders::{RawEmbedder, RawOpinion};
 
 /// Which answers are kept and who shares them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -47,6 +48,10 @@ pub(super) struct RawCache {
     #[serde(default)]
     #[schemars(with = "Vec<RawCacheRule>")]
     pub(super) rules: Vec<Spanned<RawCacheRule>>,
+    /// `semantic`: the embeddings model that makes the shortlist, of all rules. Default: the built-in one.
+    pub(super) embeddings: Option<RawEmbedder>,
+    /// `semantic`: an embeddings model that must agree to each answer to other words. Default: none.
+    pub(super) second_opinion: Option<RawOpinion>,
     /// Share answers with the other replicas, through the section `redis` or the one here. Default true
     /// where there is one of them. Changing it needs a restart.
     #[schemars(with = "Option<bool>")]

@@ -10,6 +10,7 @@ use super::attempt::{Landed, Terms, full, headers};
 use super::failed::Failed;
 use super::hedge::race;
 use super::relay::Relay;
+use super::sound::Sound;
 use super::{faults, mirror};
 use crate::error::{Error, Retry};
 use crate::pipeline::{Attempt, Close, Events, Flight, Gateway, Next};
@@ -32,6 +33,8 @@ pub enum Payload {
     Whole(Bytes),
     /// Server-sent events as they come.
     Stream(Box<dyn Events>),
+    /// Sound as it comes.
+    Sound(Box<Sound>),
 }
 
 /// Tries targets until one has something to say, and returns the head of its answer (with all of
@@ -125,9 +128,15 @@ fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: 
             Answer { status: head.status, headers, payload: Payload::Whole(body) }
         }
         Landed::Stream(stream) => {
-            let (status, headers) = (stream.head.status, headers(&flight, &stream.head.headers));
+            let (status, mut headers) = (stream.head.status, headers(&flight, &stream.head.headers));
+            let (events, cost) = (stream.events, flight.tally().cost_micros);
             let relay = Relay::new(gateway, flight, *stream, faults::cut(gateway, terms));
-            Answer { status, headers, payload: Payload::Stream(Box::new(relay)) }
+            if events {
+                return Answer { status, headers, payload: Payload::Stream(Box::new(relay)) };
+            }
+            // Known before the end: sound is billed by its text.
+            headers.insert(COST, dollars(cost));
+            Answer { status, headers, payload: Payload::Sound(Box::new(Sound(relay))) }
         }
     }
 }

@@ -50,10 +50,11 @@ fn begin(gateway: &Arc<Gateway>, asking: Box<Asking>) -> Coming {
         waiting.let_in();
         let answer = run(&gateway, *flight).await.map_err(|error| Failed { error, own: false })?;
         let head = Head { status: answer.status, headers: answer.headers };
-        Ok(match answer.payload {
-            Payload::Whole(bytes) => (head, Rest::Whole(bytes)),
-            Payload::Stream(events) => (head, Rest::Events(events)),
-        })
+        match answer.payload {
+            Payload::Whole(bytes) => Ok((head, Rest::Whole(bytes))),
+            Payload::Stream(events) => Ok((head, Rest::Events(events))),
+            Payload::Sound(_) => Err(Failed { error: Error::internal("sound cannot be shared"), own: true }),
+        }
     })
 }
 

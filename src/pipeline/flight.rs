@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::admit::Admitted;
-use super::attempt::{Attempt, Blame};
+use super::attempt::Attempt;
 use super::count::Counted;
 use super::headers;
 use super::identify::Identity;
@@ -27,7 +27,7 @@ use crate::budget::Held;
 use crate::config::{Config, Routing, TargetRoute};
 use crate::error::Error;
 use crate::state::Store;
-use crate::upstream::Tail;
+use crate::upstream::{Blame, Tail};
 
 mod hedge;
 mod next;
@@ -223,7 +223,7 @@ impl Flight {
     /// the byte budget are let go if the answer streams.
     pub fn commit(&mut self, mut attempt: Attempt) {
         self.recorder.committed(&attempt);
-        if self.streams {
+        if attempt.relays() {
             attempt.let_go();
             self.held = None;
             if attempt.said().is_none() {
@@ -273,7 +273,7 @@ impl Flight {
         let (usage, target) = match &self.attempt {
             Some(attempt) => {
                 let running = Usage { output: attempt.so_far(), ..prompt };
-                (attempt.usage().unwrap_or(running), attempt.target())
+                (self.counted.with_units(attempt.usage().unwrap_or(running)), attempt.target())
             }
             None => (prompt, self.dialled.and_then(|index| self.plan.route().targets.get(index))),
         };

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_providers::{Call, Endpoint, Usage};
 
+use super::embed::Embeddings;
 use super::headers;
 use super::identify::Identity;
 use super::open::Gateway;
@@ -86,7 +87,7 @@ impl Keep {
 }
 
 pub(super) async fn run(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     config: &Config,
     plan: &Plan,
     who: &Identity,
@@ -113,7 +114,13 @@ pub(super) async fn run(
             return Ok(Looked::Miss(None));
         }
     };
-    let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
+    let embeddings = Embeddings(gateway);
+    let found = if control.read {
+        gateway.cache.find(&ask, &control, rules, &embeddings).await
+    } else {
+        gateway.cache.prepare(&ask, rules, &embeddings).await;
+        None
+    };
     match found {
         Some(found) => {
             recorder.looked_up(Cow::Borrowed(found.tier.name()));

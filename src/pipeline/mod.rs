@@ -7,6 +7,7 @@
 mod admit;
 mod attempt;
 mod count;
+mod embed;
 pub mod explain;
 mod flight;
 mod headers;
@@ -24,7 +25,7 @@ mod settle;
 mod shared;
 mod waiting;
 
-pub use attempt::{Attempt, Blame};
+pub use attempt::Attempt;
 pub use flight::{Close, Flight, Hedge, Next};
 pub use join::{Asking, Enters, Joined};
 pub use lookup::Replay;

@@ -150,13 +150,12 @@ impl Recorder {
 
     pub(super) fn admitted(&mut self, decision: &Result<Admitted, Error>, begun: Instant) {
         self.record.admit = begun.elapsed();
-        let now = SystemTime::now();
-        self.trace.child("admit", now.checked_sub(self.record.admit).unwrap_or(now), now);
+        self.trace.waited("admit", self.record.admit);
         let metrics = &self.sinks.metrics;
         match decision {
             Ok(admitted) => {
                 self.record.queued = admitted.queued;
-                metrics.admission("all", "granted");
+                metrics.granted();
                 admitted.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
             }
             Err(error) => {
@@ -219,8 +218,7 @@ impl Recorder {
 
     fn waited(&self, departed: Option<Instant>) {
         if let Some(departed) = departed {
-            let now = SystemTime::now();
-            self.trace.child("upstream", now.checked_sub(departed.elapsed()).unwrap_or(now), now);
+            self.trace.waited("upstream", departed.elapsed());
         }
     }
 

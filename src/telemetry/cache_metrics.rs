@@ -10,7 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::metrics::Buckets;
+use super::embedding_metrics::EmbeddingMetrics;
+use super::request_metrics::Buckets;
 use super::shared_cache_metrics::SharedCacheMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
@@ -44,7 +45,7 @@ struct Taken {
 
 /// Metrics of the cache. Cheap to clone.
 #[derive(Clone)]
-pub struct CacheMetrics(Arc<Inner>);
+pub struct CacheMetrics(Arc<Inner>, EmbeddingMetrics);
 
 struct Inner {
     lookups: Family<Looked, Counter>,
@@ -75,7 +76,12 @@ impl CacheMetrics {
         registry.register(seconds.0, seconds.1, inner.seconds.clone());
         registry.register(entries.0, entries.1, inner.entries.clone());
         registry.register(bytes.0, bytes.1, inner.bytes.clone());
-        Self(Arc::new(inner))
+        Self(Arc::new(inner), EmbeddingMetrics::register(registry))
+    }
+
+    /// Those of the embeddings models that it asks.
+    pub fn embeddings(&self) -> &EmbeddingMetrics {
+        &self.1
     }
 
     /// Those of the answers that replicas share.
