@@ -60,7 +60,7 @@ pub(crate) fn features(a: &Prompt, b: &Prompt, conflicts: &Conflicts, lexicon: &
         over.nearest_alone, over.farthest_alone, over.worst_cover, over.rest,
         flag(x.stems.first() == y.stems.first()), flag(x.stems.last() == y.stems.last()),
         swap, direction, units,
-        flag(questions::unmet(x, y)), flag(x.measures.is_empty() != y.measures.is_empty()),
+        flag(questions::unmet(x, y)), flag((x.measures == 0) != (y.measures == 0)),
         calls,
         flag(x.acts != 0 && y.acts != 0 && x.acts & y.acts == 0), f64::from((x.acts ^ y.acts).count_ones()),
         over.a.heaviest.max(over.b.heaviest), members, flag((na == 0) != (nb == 0)),

@@ -1,7 +1,5 @@
 //! What forbids a hit whatever the rest looks like. Needs no vectors, so it comes before them.
 
-use std::collections::HashSet;
-
 use crate::features::{count, flag, order, questions, slots};
 use crate::lexicon::Lexicon;
 use crate::text::Document;
@@ -23,8 +21,8 @@ pub(crate) struct Conflicts {
 impl Conflicts {
     #[rustfmt::skip]
     pub(crate) fn of(x: &Document, y: &Document, lexicon: &Lexicon) -> Self {
-        let stems_x: HashSet<&str> = x.content_stems().collect();
-        let stems_y: HashSet<&str> = y.content_stems().collect();
+        let stems_x: Vec<&str> = x.content_stems().collect();
+        let stems_y: Vec<&str> = y.content_stems().collect();
         let alone = (slots::alone(x, &stems_y), slots::alone(y, &stems_x));
         let slots = slots::slots(x, y, &alone.0, &alone.1, lexicon);
         let both = |a: bool, b: bool| !a && !b;
@@ -37,7 +35,7 @@ impl Conflicts {
             count(slots::code_differs(x, y)),
             count(slots::only_in_one(&x.signs, &y.signs)),
             flag(both(x.quotations.is_empty(), y.quotations.is_empty()) && x.quotations != y.quotations),
-            flag(both(x.measures.is_empty(), y.measures.is_empty()) && x.measures.is_disjoint(&y.measures)),
+            flag(both(x.measures == 0, y.measures == 0) && x.measures & y.measures == 0),
             count(slots.other_member),
             count(order::swapped(x, y, lexicon)),
             flag(slots::direction_differs(x, y)),

@@ -10,7 +10,7 @@ pub(crate) fn asks_differ(a: &Document, b: &Document) -> bool {
     // "Where can I" and "how can I" often want the same, as do "how many" and "how long".
     let compatible = x == y || alike(Asks::How, Asks::Where) || alike(Asks::Count, Asks::Measure);
     let measured = [x, y].iter().any(|asks| matches!(asks, Asks::Count | Asks::Measure));
-    let same_measure = measured && !a.measures.is_disjoint(&b.measures);
+    let same_measure = measured && a.measures & b.measures != 0;
     specific(x) && specific(y) && !compatible && !same_measure
 }
 
