@@ -2,13 +2,13 @@
 
 use crate::features::{count, flag, order, questions, slots};
 use crate::lexicon::Lexicon;
-use crate::text::Document;
+use crate::text::{Asks, Document};
 
 /// What each conflict is called, in the order of [`Conflicts::first`].
 #[rustfmt::skip]
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 16] = [
     "num_diff", "neg_diff", "ant", "cap_min", "mixed_diff", "code_diff", "sign_diff", "quote_diff", "measure_diff",
-    "closed", "swap", "direction", "bound_diff", "call_diff", "wh_diff",
+    "closed", "swap", "direction", "bound_diff", "call_diff", "wh_diff", "yesno_unmet",
 ];
 
 /// How much of each conflict there is, in the order of [`NAMES`].
@@ -42,6 +42,7 @@ impl Conflicts {
             count(slots::units_differ(x, y)),
             flag(both(x.calls.is_empty(), y.calls.is_empty()) && x.calls != y.calls),
             flag(questions::asks_differ(x, y)),
+            flag(questions::unmet(x, y, &[Asks::YesNo])),
         ];
         Self { values, most_names: slots.names_a.max(slots.names_b) }
     }

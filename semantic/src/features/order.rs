@@ -85,11 +85,6 @@ pub(crate) fn swapped(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
     let y: Vec<&str> = b.stems.iter().map(AsRef::as_ref).collect();
     let class = |at: usize, other: usize| -> Classes { a.classes(at) | b.classes(other) };
     let digits = |s: &str| s.starts_with(|c: char| c.is_ascii_digit());
-    let apart = |d: &Document, p: &str, q: &str| {
-        let has = |of: &[Text], stem: &str| of.iter().any(|s| s == stem);
-        let (source, target) = (&d.ends.source, &d.ends.target);
-        has(source, p) && has(target, q) || has(source, q) && has(target, p)
-    };
     let common = common_once(&x, &y);
     let mut found = 0;
     for (n, (p, p_in_a, p_in_b)) in common.iter().enumerate() {
@@ -98,7 +93,12 @@ pub(crate) fn swapped(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
             if of_p & lexicon.units() != 0 && of_q & lexicon.units() != 0 {
                 continue;
             }
-            let directed = apart(a, p, q) || apart(b, p, q);
+            let (sense_a, sense_b) = (sense(a, p, q), sense(b, p, q));
+            if sense_a != 0 && sense_b != 0 {
+                found += usize::from((sense_a != sense_b) != (a.passive != b.passive));
+                continue;
+            }
+            let directed = sense_a != 0 || sense_b != 0;
             if directed || of_p & of_q != 0 || digits(p) && digits(q) {
                 let turned = p_in_b > q_in_b;
                 found += usize::from(turned != (directed && a.passive != b.passive));
@@ -106,4 +106,11 @@ pub(crate) fn swapped(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
         }
     }
     found
+}
+
+/// 1 if `p` goes to `q`, -1 if `q` goes to `p`, 0 if the text does not say or says both.
+fn sense(of: &Document, p: &str, q: &str) -> i8 {
+    let has = |of: &[Text], stem: &str| of.iter().any(|s| s == stem);
+    let (source, target) = (&of.ends.source, &of.ends.target);
+    i8::from(has(source, p) && has(target, q)) - i8::from(has(source, q) && has(target, p))
 }

@@ -10,8 +10,8 @@ use crate::prompt::Prompt;
 pub(crate) struct Side {
     /// How many stems the other prompt does not have.
     pub(crate) alone: usize,
-    /// How many of them say what the prompt is about.
-    pub(crate) hard: usize,
+    /// The places of those that say what the prompt is about.
+    pub(crate) hard: Vec<usize>,
     places: Vec<usize>,
     pub(crate) hard_weight: f64,
     pub(crate) heaviest: f64,
@@ -95,7 +95,7 @@ fn side(of: &Prompt, stems: &[&str], other: &Prompt, known: &[&str], lexicon: &L
         side.places.push(at);
         side.heaviest = side.heaviest.max(*weight);
         if !lexicon.is_generic(stem) {
-            side.hard += 1;
+            side.hard.push(at);
             side.hard_weight += weight;
             side.worst_cover = side.worst_cover.min(nearest);
         }
