@@ -12,9 +12,9 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{Admin, Readiness};
 use crate::budget::Budget;
 use crate::cache::Cache;
-use crate::config::{self, Config, Live};
+use crate::config::{self, CachePolicy, Config, Live};
 use crate::frontend::Acceptor;
-use crate::pipeline::{Gateway, Offload, Sinks};
+use crate::pipeline::{Gateway, Joins, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
@@ -76,6 +76,8 @@ impl App {
         gateway.tasks.spawn(operators.run(private, end.clone()));
         let (store, working) = (Arc::clone(&gateway.store), end.clone());
         gateway.tasks.spawn(async move { store.run(working).await });
+        let (cache, sharing) = (Arc::clone(&gateway.cache), end.clone());
+        gateway.tasks.spawn(async move { cache.work(sharing).await });
         let (checked, end_checks) = (Arc::clone(&gateway), end.clone());
         gateway.tasks.spawn(async move {
             upstream::check(&checked.live, &checked.targets, &checked.upstreams, end_checks).await;
@@ -142,13 +144,17 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         config.telemetry.sample_percent,
     );
     let store = store(&config, &metrics)?;
+    let max_bytes = config.cache.as_ref().map_or(0, |cache| cache.max_bytes);
+    let cache = Arc::new(match &config.shared_cache {
+        Some(redis) => Cache::shared(max_bytes, redis, metrics.cache().shared())?,
+        None => Cache::new(max_bytes),
+    });
     let access = AccessLog::stdout(metrics.clone())?;
     let targets = Targets::new(metrics.routes().clone());
     let sinks = Arc::new(Sinks::new(metrics, access, tracing));
     let counter = Arc::new(Counter::new(MEMO_ENTRIES));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let rules = config.cache.clone().unwrap_or_default();
-    let cache = Arc::new(Cache::new(rules.max_bytes));
+    let other_words = config.cache.iter().flat_map(CachePolicy::all).any(|rules| rules.semantic);
     let gateway = Arc::new(Gateway {
         live: Arc::new(Live::new(config)),
         store,
@@ -156,6 +162,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         upstreams: Upstreams::default(),
         targets,
         cache,
+        joins: Joins::default(),
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),
@@ -168,7 +175,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         let targets = config.models.values().flat_map(|model| &model.targets);
         counter.warm(targets.map(|target| target.model.tokenizer));
     });
-    if rules.semantic {
+    if other_words {
         let cache = Arc::clone(&gateway.cache);
         gateway.tasks.spawn_blocking(move || cache.semantic().is_some());
     }

@@ -96,6 +96,17 @@ pub struct Matcher {
     pub user: Option<Glob>,
 }
 
+impl Matcher {
+    /// Whether all patterns match a request.
+    pub fn matches(&self, who: &Subject<'_>) -> bool {
+        let fits = |pattern: &Option<Glob>, text: &str| pattern.as_ref().is_none_or(|glob| glob.matches(text));
+        fits(&self.model, who.model)
+            && fits(&self.key, who.key)
+            && fits(&self.class, who.class)
+            && fits(&self.user, who.user.unwrap_or(""))
+    }
+}
+
 /// Who asks, for what model.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -148,12 +159,7 @@ pub struct Limit {
 impl Limit {
     /// Whether the limit applies to a request.
     pub fn applies(&self, who: &Subject<'_>) -> bool {
-        let fits = |pattern: &Option<Glob>, text: &str| pattern.as_ref().is_none_or(|glob| glob.matches(text));
-        (self.scope == Scope::Global || *self.tenant == *who.tenant)
-            && fits(&self.matcher.model, who.model)
-            && fits(&self.matcher.key, who.key)
-            && fits(&self.matcher.class, who.class)
-            && fits(&self.matcher.user, who.user.unwrap_or(""))
+        (self.scope == Scope::Global || *self.tenant == *who.tenant) && self.matcher.matches(who)
     }
 
     /// The name of the bucket a request falls into. No two limits or scopes share one: what

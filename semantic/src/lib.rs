@@ -86,6 +86,11 @@ impl Semantic {
         Quantised::new(&self.model.embed(text))
     }
 
+    /// The embedding of a prompt, of length 1, for an index elsewhere.
+    pub fn embedding(&self, text: &str) -> Vec<f32> {
+        self.model.embed(text).unit.to_vec()
+    }
+
     /// Whether a prompt may be answered from another one's answer at all.
     ///
     /// # Errors

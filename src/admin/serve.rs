@@ -93,8 +93,12 @@ impl Admin {
             if request.headers().contains_key(header::ORIGIN) {
                 return text(StatusCode::FORBIDDEN, "not from a browser\n");
             }
-            return match cache::purge(&self.gateway, request.uri().query().unwrap_or_default()) {
-                Ok(shown) => pretty(&shown),
+            return match cache::purge(&self.gateway, request.uri().query().unwrap_or_default()).await {
+                Ok((status, shown)) => {
+                    let mut response = pretty(&shown);
+                    *response.status_mut() = status;
+                    response
+                }
                 Err(message) => text(StatusCode::BAD_REQUEST, format!("{message}\n")),
             };
         }

@@ -9,14 +9,14 @@ use super::events;
 /// A complete answer of one choice that is plain text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    id: String,
-    created: u64,
-    model: String,
-    fingerprint: Option<String>,
+    pub(super) id: String,
+    pub(super) created: u64,
+    pub(super) model: String,
+    pub(super) fingerprint: Option<String>,
     pub(super) content: String,
-    usage: Option<Value>,
+    pub(super) usage: Option<Value>,
     /// As the provider sent it, if it did not stream.
-    body: Option<Bytes>,
+    pub(super) body: Option<Bytes>,
 }
 
 /// Fields of a message beside its role and content that are nothing when they are empty.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sluice_providers::{Call, Endpoint};
 
+use super::purges::Stamp;
 use crate::config::{CacheRules, CacheScope};
 
 /// A SHA-256.
@@ -40,6 +41,8 @@ pub struct Ask {
     pub key: Digest,
     /// The last user turn, if other words may find the answer.
     pub text: Option<String>,
+    /// Which purges its answer is younger than.
+    pub stamp: Stamp,
 }
 
 impl Ask {
@@ -76,7 +79,15 @@ impl Ask {
         hash.update(text.as_deref().unwrap_or_default());
         let key = hash.finalize().into();
         let text = text.filter(|_| other_words);
-        Ok(Self { owner, model: Arc::clone(model), partition, key, text })
+        Ok(Self { owner, model: Arc::clone(model), partition, key, text, stamp: Stamp::default() })
+    }
+}
+
+impl Ask {
+    /// The same, looked up when so much was purged.
+    #[must_use]
+    pub fn since(self, stamp: Stamp) -> Self {
+        Self { stamp, ..self }
     }
 }
 

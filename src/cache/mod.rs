@@ -2,16 +2,25 @@
 //!
 //! [`Ask`] says what a request is, inside its partition; [`Cache`] finds and keeps; [`Answer`] is
 //! what is kept, and how it is told again. A key of the store contains the partition, so that no
-//! answer can leave it.
+//! answer can leave it. With replicas there is a second tier (`shared`), in Redis: what is found
+//! there is in memory from then on. What was purged is known by number (`purges`), so that an answer
+//! that is older than its purge is not used wherever it turns up.
 
 mod answer;
 mod ask;
 mod control;
 mod events;
+mod follow;
+mod prompts;
+mod purges;
+mod record;
+mod shared;
 mod shelf;
 mod store;
 
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};
 pub use control::Control;
-pub use store::{Cache, Found, Purge, Size, Tier};
+pub use follow::Purged;
+pub use purges::{Purge, Stamp};
+pub use store::{Cache, Found, Sharing, Size, Tier};

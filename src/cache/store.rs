@@ -1,4 +1,4 @@
-//! Answers in memory, bounded in bytes and in time.
+//! Answers in memory, bounded in bytes and in time; behind them, if there is one, the shared tier.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -10,18 +10,22 @@ use sluice_semantic::Semantic;
 use super::answer::Answer;
 use super::ask::{Ask, Digest};
 use super::control::Control;
+use super::purges::{Purge, Purges, Stamp};
+use super::shared::{Job, Shared};
 use super::shelf::Shelves;
-use crate::config::CacheRules;
+use crate::config::{CacheRules, Redis};
+use crate::state::AnswerIndex;
+use crate::telemetry::SharedCacheMetrics;
 
 /// An answer with whose it is.
-struct Entry {
-    answer: Answer,
-    ask: Ask,
+pub(super) struct Entry {
+    pub(super) answer: Answer,
+    pub(super) ask: Ask,
     /// Its number on the shelf of its partition.
-    shelved: Option<u64>,
-    kept: Instant,
-    ttl: Duration,
-    cost_micros: u64,
+    pub(super) shelved: Option<u64>,
+    pub(super) kept: Instant,
+    pub(super) ttl: Duration,
+    pub(super) cost_micros: u64,
 }
 
 /// How an answer was found.
@@ -31,6 +35,16 @@ pub enum Tier {
     Exact,
     /// The same question in other words, with their cosine.
     Semantic(f32),
+}
+
+impl Tier {
+    /// In headers and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "hit-exact",
+            Self::Semantic(_) => "hit-semantic",
+        }
+    }
 }
 
 /// An answer that was found.
@@ -46,17 +60,6 @@ pub struct Found {
     pub cost_micros: u64,
 }
 
-/// Which answers to forget; what is `None` matches all.
-#[derive(Clone, Debug, Default)]
-pub struct Purge {
-    /// The public model.
-    pub model: Option<String>,
-    /// The tenant.
-    pub tenant: Option<String>,
-    /// The key's name.
-    pub key: Option<String>,
-}
-
 /// What is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -68,11 +71,28 @@ pub struct Size {
     pub partitions: usize,
 }
 
-/// The answers of one process.
+/// What of the answers is shared with other replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// How the store finds prompts, while it answers.
+    pub index: Option<&'static str>,
+    /// Why it is not used, if it is not.
+    pub down: Option<String>,
+    /// Answers written by this process, and those that were not for any reason.
+    pub written: u64,
+    /// As above.
+    pub lost: u64,
+    /// Prompts of the store that this process indexes for itself.
+    pub prompts: usize,
+}
+
+/// The answers of one process, and with a store those of its fleet.
 pub struct Cache {
     entries: Moka<Digest, Arc<Entry>>,
     shelves: Arc<Shelves>,
     semantic: OnceLock<Option<Semantic>>,
+    pub(super) purges: Purges,
+    pub(super) shared: Option<Box<Shared>>,
 }
 
 struct Ttl;
@@ -102,7 +122,19 @@ impl Cache {
                 }
             })
             .build();
-        Self { entries, shelves, semantic: OnceLock::new() }
+        Self { entries, shelves, semantic: OnceLock::new(), purges: Purges::default(), shared: None }
+    }
+
+    /// The same in front of the answers of all replicas; [`work`](Self::work) connects to them. The
+    /// error is for who wrote the config.
+    pub fn shared(max_bytes: u64, redis: &Redis, metrics: &SharedCacheMetrics) -> Result<Self, String> {
+        let shared = Shared::new(redis, max_bytes, metrics.clone())?;
+        Ok(Self { shared: Some(Box::new(shared)), ..Self::new(max_bytes) })
+    }
+
+    /// How far purges are known: to be taken before a request is looked up.
+    pub fn stamp(&self) -> Stamp {
+        self.purges.stamp()
     }
 
     /// Loads the model that compares questions, which takes some milliseconds the first time.
@@ -115,17 +147,37 @@ impl Cache {
         self.semantic.get_or_init(load).as_ref()
     }
 
-    /// The answer to a request, if there is one that it may have.
-    pub fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules) -> Option<Found> {
-        let fresh = |entry: &Arc<Entry>| control.max_age.is_none_or(|most| entry.kept.elapsed() <= most);
+    /// The answer to a request, if there is one that it may have: of this process, else of any replica.
+    /// Dropping the future leaves nothing behind.
+    pub async fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules) -> Option<Found> {
+        let found = self.find_here(ask, control, rules);
+        let Some(shared) = &self.shared else { return found };
+        shared.metrics.looked("memory", found.as_ref().map_or("miss", |found| found.tier.name()));
+        if found.is_some() {
+            return found;
+        }
+        self.find_shared(shared, ask, control, rules).await
+    }
+
+    fn find_here(&self, ask: &Ask, control: &Control, rules: &CacheRules) -> Option<Found> {
+        let fresh = |entry: &Arc<Entry>| {
+            control.max_age.is_none_or(|most| entry.kept.elapsed() <= most) && self.purges.allows_here(&entry.ask)
+        };
         if let Some(entry) = self.entries.get(&ask.key).filter(fresh) {
             return Some(entry.found(Tier::Exact));
         }
         let text = ask.text.as_deref().filter(|_| !control.exact)?;
-        let (key, similarity) = self.shelves.find(&ask.partition, text, rules.max_false_hits, self.semantic()?)?;
+        let (key, similarity) =
+            self.shelves.find(&ask.partition, text, control.budget(rules.max_false_hits), self.semantic()?)?;
         // Keys contain their partition; that it is this one is checked all the same.
         let entry = self.entries.get(&key).filter(fresh).filter(|entry| entry.ask.partition == ask.partition)?;
         Some(entry.found(Tier::Semantic(similarity)))
+    }
+
+    /// The answer to this very request, if this process has it in memory.
+    pub fn kept(&self, ask: &Ask) -> Option<Found> {
+        let entry = self.entries.get(&ask.key).filter(|entry| self.purges.allows_here(&entry.ask))?;
+        Some(entry.found(Tier::Exact))
     }
 
     /// Keeps an answer in the request's own partition.
@@ -134,27 +186,37 @@ impl Cache {
         if answer.size() > room {
             return;
         }
+        let entry = Entry { answer, ask, shelved: None, kept: Instant::now(), ttl: rules.ttl, cost_micros };
+        if !self.purges.allows_here(&entry.ask) {
+            return;
+        }
+        let entry = self.hold(entry);
+        if let Some(shared) = &self.shared {
+            shared.offer(Job::Put(entry));
+        }
+    }
+
+    /// Puts an answer into memory.
+    pub(super) fn hold(&self, mut entry: Entry) -> Arc<Entry> {
+        let ask = &entry.ask;
         let key = ask.key;
-        let shelved = ask.text.as_deref().zip(self.semantic_if(&ask)).and_then(|(text, semantic)| {
+        entry.shelved = ask.text.as_deref().zip(self.semantic_if(ask)).and_then(|(text, semantic)| {
             semantic.eligible(text).ok()?;
             Some(self.shelves.insert(ask.partition, text, key, semantic))
         });
-        let entry = Entry { answer, ask, shelved, kept: Instant::now(), ttl: rules.ttl, cost_micros };
-        self.entries.insert(key, Arc::new(entry));
+        let entry = Arc::new(entry);
+        self.entries.insert(key, Arc::clone(&entry));
+        entry
     }
 
-    fn semantic_if(&self, ask: &Ask) -> Option<&Semantic> {
+    pub(super) fn semantic_if(&self, ask: &Ask) -> Option<&Semantic> {
         ask.text.as_ref().and_then(|_| self.semantic())
     }
 
-    /// Forgets answers; when it returns, none of them is found any more.
-    pub fn purge(&self, what: &Purge) -> usize {
-        let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
-        let matching = |entry: &Arc<Entry>| {
-            let ask = &entry.ask;
-            is(&what.model, &ask.model) && is(&what.tenant, &ask.owner.tenant) && is(&what.key, &ask.owner.key)
-        };
-        let keys: Vec<Digest> = self.entries.iter().filter(|(_, e)| matching(e)).map(|(key, _)| *key).collect();
+    /// Takes answers out of memory that were purged.
+    pub(super) fn forget(&self, purged: &[Purge]) -> usize {
+        let matching = |ask: &Ask| purged.iter().any(|what| what.matches(ask)) && !self.purges.allows_here(ask);
+        let keys: Vec<Digest> = self.entries.iter().filter(|(_, e)| matching(&e.ask)).map(|(key, _)| *key).collect();
         for key in &keys {
             self.entries.invalidate(key);
         }
@@ -171,14 +233,27 @@ impl Cache {
             partitions: self.shelves.len(),
         }
     }
+
+    /// What is shared; `None` without a store.
+    pub fn sharing(&self) -> Option<Sharing> {
+        let shared = self.shared.as_ref()?;
+        let count = |result| shared.metrics.written(result);
+        Some(Sharing {
+            index: shared.store.index().map(AnswerIndex::name),
+            down: shared.store.reason(),
+            written: count("written"),
+            lost: count("dropped") + count("failed") + count("down"),
+            prompts: shared.prompts.len(),
+        })
+    }
 }
 
 impl Entry {
-    fn found(&self, tier: Tier) -> Found {
+    pub(super) fn found(&self, tier: Tier) -> Found {
         Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), cost_micros: self.cost_micros }
     }
 
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         // A shelved prompt has its text twice, a vector and some ids.
         let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 2 + 400);
         self.answer.size() + text + size_of::<Self>()

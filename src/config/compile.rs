@@ -14,8 +14,9 @@ use sluice_policies::{PolicyError, PolicySet};
 use sluice_providers::catalog::{Catalog, Kind};
 use sluice_providers::{ADAPTERS, adapter};
 
+use super::cache::CachePolicy;
 use super::credentials::{Credentials, fill};
-use super::model::{Config, Identity, Limits, Provider, Telemetry, Timeouts};
+use super::model::{Config, Identity, Limits, Provider, Redis, Telemetry, Timeouts};
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
 use super::routing::{Circuit, HealthRules};
 use super::values;
@@ -78,9 +79,11 @@ impl Compiler {
         let providers = self.providers(&raw.providers, &catalog);
         let models = self.models(raw, &providers, &policies, &catalog);
         let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
-        let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw));
+        let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw, "redis"));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
         let cache = raw.cache.as_ref().map(|raw| self.cache(raw));
+        let of_limits = raw.redis.as_ref().map(|raw| (raw, redis.as_ref()));
+        let shared_cache = self.shared_cache(raw.cache.as_ref(), of_limits);
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
         let telemetry = self.telemetry(&raw.telemetry);
         if self.errors.is_empty() && policies.keys().next().is_none() {
@@ -105,6 +108,7 @@ impl Compiler {
             redis,
             ext_proc,
             cache,
+            shared_cache,
             redacted: Value::Null,
             sources,
             fingerprint: self.hash.finalize().into(),
@@ -373,6 +377,7 @@ fn redacted(config: &Config) -> Value {
     keys.sort();
     let mut limits: Vec<String> = config.policies.limits().map(|limit| limit.id.to_string()).collect();
     limits.sort();
+    let redis = |redis: &Redis| json!({ "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len() });
     json!({
         "listen": config.listen.to_string(),
         "admin": config.admin.to_string(),
@@ -380,12 +385,9 @@ fn redacted(config: &Config) -> Value {
         "models": models,
         "keys": keys,
         "limits": limits,
-        "redis": config.redis.as_ref().map(|redis| json!({
-            "mode": format!("{:?}", redis.mode), "prefix": redis.prefix, "nodes": redis.urls.len(),
-        })),
-        "cache": config.cache.as_ref().map(|rules| json!({
-            "semantic": rules.semantic, "scope": rules.scope.name(), "ttl_s": rules.ttl.as_secs(),
-        })),
+        "redis": config.redis.as_ref().map(redis),
+        "cache": config.cache.as_ref().map(CachePolicy::shown),
+        "cache_redis": config.shared_cache.as_deref().map(redis),
         "ext_proc": config.ext_proc.as_ref().map(|door| json!({
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
             "tls": door.tls.is_some(),

@@ -18,11 +18,12 @@ mod raw_health;
 mod raw_models;
 mod redis;
 mod routing;
+mod shared_cache;
 mod targets;
 mod values;
 mod watch;
 
-pub use cache::{CacheRules, CacheScope};
+pub use cache::{CachePolicy, CacheRules, CacheScope};
 pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
@@ -31,4 +32,5 @@ pub use model::{
     Telemetry, Timeouts,
 };
 pub use routing::{Balance, Check, Circuit, Fallback, Faults, HealthRules, HedgeAfter, Mirror, RetryRules, Routing};
+pub use values::percent;
 pub use watch::watch;

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use sluice_policies::{PolicySet, Pool};
 use sluice_providers::{Adapter, Target, catalog};
 
-use super::cache::CacheRules;
+use super::cache::CachePolicy;
 use super::credentials::Credentials;
 use super::routing::{Check, Circuit, HealthRules, Routing};
 
@@ -43,7 +43,9 @@ pub struct Config {
     /// The door for Envoy; `None` is no such door.
     pub ext_proc: Option<ExtProc>,
     /// Which answers are kept; `None` keeps none.
-    pub cache: Option<CacheRules>,
+    pub cache: Option<CachePolicy>,
+    /// Through which replicas share answers; `None` shares none.
+    pub shared_cache: Option<Arc<Redis>>,
     /// All of this for `/config`, without secrets.
     pub redacted: serde_json::Value,
     /// Files and folders it was read from.

@@ -20,26 +20,28 @@ const LONGEST_LEASE: Duration = Duration::from_mins(10);
 const SLICE_PERCENT: u8 = 25;
 
 impl Compiler {
-    pub(super) fn redis(&mut self, raw: &RawRedis) -> Option<Redis> {
+    /// `section` is where it is written: `redis` or `cache.redis`.
+    pub(super) fn redis(&mut self, raw: &RawRedis, section: &str) -> Option<Redis> {
+        let at = |name: &str| format!("{section}.{name}");
         let before = self.errors.len();
-        let urls = self.redis_urls(&raw.url);
-        let mode = self.redis_mode(raw, urls.len());
-        let password = raw.password.as_ref().and_then(|raw| self.resolved(raw, "redis.password"));
+        let urls = self.redis_urls(&raw.url, &at("url"));
+        let mode = self.redis_mode(raw, urls.len(), section);
+        let password = raw.password.as_ref().and_then(|raw| self.resolved(raw, &at("password")));
         let ca = raw.ca.as_ref().and_then(|raw| {
             let path = self.dir.join(&raw.value);
             let read = std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-            read.map_err(|message| self.error(Some(&raw.referenced), "redis.ca", message)).ok()
+            read.map_err(|message| self.error(Some(&raw.referenced), &at("ca"), message)).ok()
         });
-        let prefix = self.field(raw.prefix.as_ref(), "redis.prefix", "sluice".to_owned(), prefix);
-        let timeout = self.field(raw.timeout.as_ref(), "redis.timeout", TIMEOUT, positive_duration);
-        let lease = self.field(raw.lease.as_ref(), "redis.lease", LEASE, |text| {
+        let prefix = self.field(raw.prefix.as_ref(), &at("prefix"), "sluice".to_owned(), prefix);
+        let timeout = self.field(raw.timeout.as_ref(), &at("timeout"), TIMEOUT, positive_duration);
+        let lease = self.field(raw.lease.as_ref(), &at("lease"), LEASE, |text| {
             let lease = values::duration(text)?;
             let fits = (SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease);
             if fits { Ok(lease) } else { Err("it must be 3s to 10m".to_owned()) }
         });
         let slice = raw.slice_percent.as_ref();
         if let Some(percent) = slice.filter(|percent| percent.value > 100) {
-            self.error(Some(&percent.referenced), "redis.slice_percent", "it is 0 to 100".to_owned());
+            self.error(Some(&percent.referenced), &at("slice_percent"), "it is 0 to 100".to_owned());
         }
         (self.errors.len() == before).then(|| Redis {
             urls,
@@ -54,13 +56,13 @@ impl Compiler {
         })
     }
 
-    fn redis_urls(&mut self, raw: &Spanned<RawPaths>) -> Vec<SecretString> {
+    fn redis_urls(&mut self, raw: &Spanned<RawPaths>, path: &str) -> Vec<SecretString> {
         let texts = match &raw.value {
             RawPaths::One(text) => std::slice::from_ref(text),
             RawPaths::Many(texts) => texts.as_slice(),
         };
         if texts.is_empty() {
-            self.error(Some(&raw.referenced), "redis.url", "there must be at least one".to_owned());
+            self.error(Some(&raw.referenced), path, "there must be at least one".to_owned());
         }
         let mut urls = Vec::new();
         for text in texts {
@@ -69,31 +71,32 @@ impl Compiler {
                     self.fingerprint(&url);
                     urls.push(SecretString::from(url));
                 }
-                Err(message) => self.error(Some(&raw.referenced), "redis.url", message),
+                Err(message) => self.error(Some(&raw.referenced), path, message),
             }
         }
         urls
     }
 
-    fn redis_mode(&mut self, raw: &RawRedis, nodes: usize) -> RedisMode {
+    fn redis_mode(&mut self, raw: &RawRedis, nodes: usize, section: &str) -> RedisMode {
+        let path = |name: &str| format!("{section}.{name}");
         let at = raw.mode.as_ref().map(|mode| &mode.referenced);
         match (raw.mode.as_ref().map(|mode| mode.value.as_str()), &raw.master) {
             (None | Some("single"), _) => {
                 if nodes > 1 {
                     let message = "several URLs need `mode: cluster` or `mode: sentinel`".to_owned();
-                    self.error(Some(&raw.url.referenced), "redis.url", message);
+                    self.error(Some(&raw.url.referenced), &path("url"), message);
                 }
                 RedisMode::Single
             }
             (Some("cluster"), _) => RedisMode::Cluster,
             (Some("sentinel"), Some(master)) => RedisMode::Sentinel(master.clone()),
             (Some("sentinel"), None) => {
-                self.error(at, "redis.master", "`mode: sentinel` needs the master's name".to_owned());
+                self.error(at, &path("master"), "`mode: sentinel` needs the master's name".to_owned());
                 RedisMode::Single
             }
             (Some(other), _) => {
                 let message = format!("unknown mode `{other}`; it is one of single, cluster, sentinel");
-                self.error(at, "redis.mode", message);
+                self.error(at, &path("mode"), message);
                 RedisMode::Single
             }
         }

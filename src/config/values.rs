@@ -17,6 +17,12 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
     value.ok_or_else(|| format!("`{text}` is not a size; write 20MiB, 64KiB or plain bytes"))
 }
 
+/// Parses `0.5%` as 0.005; nothing below 0 or above 100 %.
+pub fn percent(text: &str) -> Option<f64> {
+    let part = text.trim().strip_suffix('%')?.trim().parse::<f64>().ok()? / 100.0;
+    (0.0..=1.0).contains(&part).then_some(part)
+}
+
 /// Parses `500ms`, `30s`, `2m` or `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) = split(text);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -12,9 +12,10 @@ use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
-use crate::cache::{Answer, Ask, Cache, Control, Found, Owner, Tier};
+use crate::cache::{Answer, Ask, Cache, Control, Digest, Found, Owner, Stamp, Tier};
 use crate::config::{CacheRules, Config};
 use crate::error::Error;
+use crate::telemetry::CacheMetrics;
 
 const SIMILARITY: HeaderName = HeaderName::from_static("x-sluice-cache-similarity");
 
@@ -38,13 +39,37 @@ pub struct Replay {
 pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
-    rules: CacheRules,
+    rules: Arc<CacheRules>,
+    /// The answer of another request under way will do.
+    joins: bool,
+    begun: Instant,
+    /// By the look-up.
+    taken: Duration,
 }
 
 impl Keep {
     /// Bytes of an answer beyond which it is not kept.
     pub(super) fn room(&self) -> usize {
         self.rules.max_entry
+    }
+
+    /// Who may share an answer that is on its way, if anybody.
+    pub(super) fn joins(&self) -> Option<(Digest, Stamp)> {
+        self.joins.then_some((self.ask.key, self.ask.stamp))
+    }
+
+    /// An answer that was kept after the cache had been asked: its call is no longer there to be joined.
+    pub(super) fn since(&self, call: &Call, recorder: &mut Recorder, metrics: &CacheMetrics) -> Option<Replay> {
+        let found = self.cache.kept(&self.ask).filter(|found| found.age < self.begun.elapsed())?;
+        self.count(found.tier.name(), recorder, metrics);
+        metrics.saved(&self.ask.model, found.answer.tokens(), found.cost_micros);
+        Some(replay(&found, call, recorder))
+    }
+
+    /// Notes what came of the look-up.
+    pub(super) fn count(&self, result: &'static str, recorder: &mut Recorder, metrics: &CacheMetrics) {
+        recorder.looked_up(Cow::Borrowed(result));
+        metrics.looked(&self.ask.model, result, self.taken);
     }
 
     /// Keeps a complete answer of the model that was asked for, if it is one to keep.
@@ -68,15 +93,16 @@ pub(super) async fn run(
     recorder: &mut Recorder,
 ) -> Result<Looked, Error> {
     let (call, headers) = asked;
-    let Some(rules) = config.cache.as_ref().filter(|rules| rules.covers(plan.model())) else {
-        return Ok(Looked::Miss(None));
-    };
+    let Some(policy) = &config.cache else { return Ok(Looked::Miss(None)) };
     let begun = Instant::now();
     let metrics = gateway.sinks.metrics().cache();
     let control = Control::of(headers)
         .map_err(|why| Error::invalid("invalid_cache_control", format!("header x-sluice-cache: {why}")))?;
-    let ask =
-        if control.read || control.write { ask(gateway, config, plan, who, call).await? } else { Err("no-store") };
+    let Some(rules) = policy.rules_for(&who.subject(plan.model())) else {
+        return if control.only { Err(nothing_kept()) } else { Ok(Looked::Miss(None)) };
+    };
+    let wanted = control.read || control.write;
+    let ask = if wanted { ask(gateway, (config, rules), plan, who, call).await? } else { Err("no-store") };
     let ask = match ask {
         Ok(ask) => ask,
         Err(_) if control.only => return Err(nothing_kept()),
@@ -86,37 +112,44 @@ pub(super) async fn run(
             return Ok(Looked::Miss(None));
         }
     };
-    let found = if control.read { gateway.cache.find(&ask, &control, rules) } else { None };
-    let result = found.as_ref().map_or("miss", |found| found.tier.name());
-    recorder.looked_up(Cow::Borrowed(result));
-    metrics.looked(plan.model(), result, begun.elapsed());
+    let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
     match found {
         Some(found) => {
+            recorder.looked_up(Cow::Borrowed(found.tier.name()));
+            metrics.looked(plan.model(), found.tier.name(), begun.elapsed());
             metrics.saved(plan.model(), found.answer.tokens(), found.cost_micros);
             Ok(Looked::Hit(replay(&found, call, recorder)))
         }
-        None if control.only => Err(nothing_kept()),
+        None if control.only => {
+            recorder.looked_up(Cow::Borrowed("miss"));
+            metrics.looked(plan.model(), "miss", begun.elapsed());
+            Err(nothing_kept())
+        }
         None => {
-            let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: rules.clone() };
-            Ok(Looked::Miss(control.write.then(keep)))
+            let joins = rules.coalesce && control.read && control.write;
+            let (cache, rules, taken) = (Arc::clone(&gateway.cache), Arc::clone(rules), begun.elapsed());
+            let keep = Keep { cache, ask, rules, joins, begun, taken };
+            if !joins {
+                keep.count("miss", recorder, metrics);
+            }
+            Ok(Looked::Miss(control.write.then_some(keep)))
         }
     }
 }
 
 async fn ask(
     gateway: &Gateway,
-    config: &Config,
+    (config, rules): (&Config, &Arc<CacheRules>),
     plan: &Plan,
     who: &Identity,
     call: &Arc<Call>,
 ) -> Result<Result<Ask, &'static str>, Error> {
-    let Some(rules) = config.cache.clone() else { return Ok(Err("off")) };
     let owner = Owner { tenant: Arc::clone(&who.key.tenant), key: Arc::clone(&who.key.name), user: who.user.clone() };
-    let (call, route) = (Arc::clone(call), Arc::clone(plan.route()));
-    let heavy = call.body.len() > config.limits.count_off_thread_above;
+    let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
+    let (heavy, stamp) = (call.body.len() > config.limits.count_off_thread_above, gateway.cache.stamp());
     let work = move || {
         let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();
-        Ask::of(&call, owner, &route.name, &targets, &rules)
+        Ask::of(&call, owner, &route.name, &targets, &rules).map(|ask| ask.since(stamp))
     };
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
 }
@@ -148,13 +181,4 @@ fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
 fn nothing_kept() -> Error {
     let message = "the cache has no answer to this request, and the request allows no other";
     Error::new(StatusCode::GATEWAY_TIMEOUT, "invalid_request_error", "not_cached", message)
-}
-
-impl Tier {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "hit-exact",
-            Self::Semantic(_) => "hit-semantic",
-        }
-    }
 }

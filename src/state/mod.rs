@@ -12,6 +12,7 @@ mod shared;
 mod slices;
 mod store;
 
+pub use self::redis::{AnswerIndex, Answers, Fault, PromptPage, PurgeMark, SharedPrompt, Streamed};
 pub use memory::{Clock, MemoryStore};
 pub use shared::SharedStore;
 pub use store::{

@@ -11,15 +11,16 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::metrics::Buckets;
+use super::shared_cache_metrics::SharedCacheMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
 const CACHE_METRICS: [(&str, &str); 6] = [
     (
         "sluice_cache_lookups",
-        "requests by model and what the cache made of them: hit-exact, hit-semantic, miss, bypass",
+        "requests by model and what the cache made of them: hit-exact, hit-semantic, joined, miss, bypass",
     ),
-    ("sluice_cache_saved_tokens", "tokens that hits did not spend"),
-    ("sluice_cache_saved_micros", "cost that hits did not spend, micro-dollars"),
+    ("sluice_cache_saved_tokens", "tokens that hits and joined requests did not spend"),
+    ("sluice_cache_saved_micros", "cost that hits and joined requests did not spend, micro-dollars"),
     ("sluice_cache_lookup_seconds", "how long a look-up took, by what came of it"),
     ("sluice_cache_entries", "answers held"),
     ("sluice_cache_bytes", "bytes of the answers held, about"),
@@ -52,6 +53,7 @@ struct Inner {
     seconds: Family<Taken, Histogram, Buckets>,
     entries: Gauge,
     bytes: Gauge,
+    shared: SharedCacheMetrics,
 }
 
 impl CacheMetrics {
@@ -64,6 +66,7 @@ impl CacheMetrics {
             seconds: Family::new_with_constructor(Buckets { first: 0.000_002, factor: 2.0, count: 16 }),
             entries: Gauge::default(),
             bytes: Gauge::default(),
+            shared: SharedCacheMetrics::register(registry),
         };
         let [lookups, tokens, cost, seconds, entries, bytes] = CACHE_METRICS;
         registry.register(lookups.0, lookups.1, inner.lookups.clone());
@@ -73,6 +76,11 @@ impl CacheMetrics {
         registry.register(entries.0, entries.1, inner.entries.clone());
         registry.register(bytes.0, bytes.1, inner.bytes.clone());
         Self(Arc::new(inner))
+    }
+
+    /// Those of the answers that replicas share.
+    pub fn shared(&self) -> &SharedCacheMetrics {
+        &self.0.shared
     }
 
     /// A request was looked up, or the cache had no part in it.

@@ -9,6 +9,7 @@ pub mod logging;
 mod metrics;
 mod record;
 mod route_metrics;
+mod shared_cache_metrics;
 mod store_metrics;
 mod trace;
 
@@ -17,5 +18,6 @@ pub use cache_metrics::CacheMetrics;
 pub use metrics::{METRICS, Metrics};
 pub use record::{Outcome, Record, Tried};
 pub use route_metrics::{Attempts, RouteMetrics};
+pub use shared_cache_metrics::SharedCacheMetrics;
 pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};

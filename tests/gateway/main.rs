@@ -7,7 +7,11 @@ mod behind_envoy;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]
+mod cache_rules;
+#[cfg(test)]
 mod client_gone;
+#[cfg(test)]
+mod coalesce;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
@@ -44,6 +48,8 @@ mod redis;
 mod reload;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod shared_cache;
 #[cfg(test)]
 mod steer;
 #[cfg(test)]

@@ -40,6 +40,20 @@ impl Server {
         Self::run(free_port(), command)
     }
 
+    /// A Redis 8, which has vector sets.
+    pub(crate) fn with_vector_sets() -> Self {
+        let mut command = redis_8();
+        command.args(["--save", "", "--appendonly", "no"]);
+        Self::run(free_port(), command)
+    }
+
+    /// A Valkey with the module of `FT.SEARCH`, and without vector sets.
+    pub(crate) fn with_search() -> Self {
+        let mut command = Command::new(valkey());
+        command.args(["--save", "", "--appendonly", "no", "--loadmodule"]).arg(scratch("redisearch.so"));
+        Self::run(free_port(), command)
+    }
+
     fn run(port: u16, mut command: Command) -> Self {
         let dir = tempfile::tempdir().unwrap();
         command.args(["--port", &port.to_string(), "--dir"]).arg(dir.path());
@@ -95,7 +109,15 @@ fn command() -> Command {
 }
 
 fn valkey() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(".scratch/bin/valkey-server")
+    scratch("valkey-server")
+}
+
+fn redis_8() -> Command {
+    Command::new(scratch("redis-8-server"))
+}
+
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".scratch/bin").join(name)
 }
 
 /// Three masters that share the slots.
@@ -105,10 +127,23 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
+        Self::of(command)
+    }
+
+    pub(crate) fn with_vector_sets() -> Self {
+        Self::of(redis_8)
+    }
+
+    fn of(server: impl Fn() -> Command) -> Self {
         // The bus port is the port and 10,000: both must be legal.
         let options =
             ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"];
-        let nodes: Vec<Server> = (0..3).map(|_| Server::start_at(low_port(), &options)).collect();
+        let node = |_| {
+            let mut command = server();
+            command.args(["--save", "", "--appendonly", "no"]).args(options);
+            Server::run(low_port(), command)
+        };
+        let nodes: Vec<Server> = (0..3).map(node).collect();
         let addrs: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         let created =
             Command::new("redis-cli").args(["--cluster", "create"]).args(&addrs).arg("--cluster-yes").output();

@@ -146,3 +146,25 @@ fn models_may_be_described_and_prices_read_from_a_table() {
         assert!(errors.contains(place) && errors.contains(wrong), "{errors}");
     }
 }
+
+#[test]
+fn answers_are_shared_where_there_is_a_redis_for_it() {
+    let of = |sections: &str| compile(&format!("{GOOD}{sections}"));
+    let prefix = |sections: &str| of(sections).unwrap().shared_cache.as_ref().map(|redis| redis.prefix.clone());
+    let redis = "redis: { url: \"redis://a:1\" }\n";
+    assert_eq!(prefix("cache: {}\n"), None);
+    assert_eq!(prefix(redis), None, "no cache, nothing to share");
+    assert_eq!(prefix(&format!("{redis}cache: {{}}\n")).unwrap(), "sluice");
+    assert_eq!(prefix(&format!("{redis}cache: {{ shared: false }}\n")), None);
+    let own = "cache: { redis: { url: \"redis://b:1\", prefix: answers } }\n";
+    assert_eq!(prefix(&format!("{redis}{own}")).unwrap(), "answers");
+    for (wrong, path, word) in [
+        ("cache: { shared: true }\n", "cache.shared", "`cache.redis`"),
+        ("cache: { shared: false, redis: { url: \"redis://b:1\" } }\n", "cache.shared", "leave one out"),
+        ("cache: { redis: { url: \"http://b\" } }\n", "cache.redis.url", "redis://"),
+        ("cache: { redis: { url: \"redis://b:1\", lease: 5s } }\n", "cache.redis.lease", "limits"),
+    ] {
+        let error = of(wrong).unwrap_err().to_string();
+        assert!(error.lines().count() == 1 && error.contains(path) && error.contains(word), "{error}");
+    }
+}

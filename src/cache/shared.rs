@@ -1,0 +1,311 @@
+//! The second tier: the answers of all replicas, in Redis. A fault there is a miss.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sluice_semantic::{DIMENSIONS, LEAST_SIMILARITY, Prompt, Semantic};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::ask::{Ask, Digest};
+use super::control::Control;
+use super::prompts::Prompts;
+use super::purges::Purge;
+use super::record;
+use super::store::{Cache, Entry, Found, Tier};
+use crate::config::{CacheRules, Redis};
+use crate::state::{AnswerIndex, Answers, Fault, SharedPrompt};
+use crate::telemetry::SharedCacheMetrics;
+
+/// What makes the vectors of prompts.
+const EMBEDDING: (&str, usize) = ("builtin-1", DIMENSIONS);
+/// Prompts on a shortlist.
+const SHORTLIST: usize = 5;
+/// Purges of other replicas are known at most this late, or the tier is not asked.
+const LAG: Duration = Duration::from_secs(1);
+/// What waits to be written: jobs, and bytes of answers.
+const MOST_JOBS: usize = 1024;
+const MOST_BYTES: usize = 16 << 20;
+/// Purges that wait for the store; more become one of everything.
+const MOST_PENDING: usize = 1000;
+/// Memory that one prompt of the stream takes, about.
+const PROMPT_BYTES: u64 = 1024;
+/// The part of `max_bytes` that they may take beside the answers.
+const PROMPTS_PART: u64 = 8;
+/// A value may be so much longer than the answer it holds.
+const VALUE_SLACK: usize = 64 << 10;
+/// Larger answers are compressed off the I/O threads.
+const HEAVY: usize = 64 << 10;
+
+/// What is to be done in the store, behind the requests.
+pub(super) enum Job {
+    /// Keep an answer.
+    Put(Arc<Entry>),
+    /// A value that nobody may use any more.
+    Unlink(Digest),
+    /// A prompt whose answer is gone.
+    Unshelve(Digest, SharedPrompt),
+}
+
+/// The store of all replicas, and what of it is known here.
+pub(super) struct Shared {
+    pub(super) store: Answers,
+    pub(super) prompts: Prompts,
+    /// Where the stream of prompts has been read to.
+    pub(super) cursor: Mutex<String>,
+    pub(super) metrics: SharedCacheMetrics,
+    /// Purges that the store has not been told.
+    pending: Mutex<Vec<Purge>>,
+    /// When this replica knew of all purges last.
+    synced: Mutex<Option<Instant>>,
+    jobs: mpsc::Sender<Job>,
+    waiting: tokio::sync::Mutex<mpsc::Receiver<Job>>,
+    queued: AtomicUsize,
+}
+
+/// A look-up, while it lasts.
+struct Asked<'a> {
+    ask: &'a Ask,
+    control: &'a Control,
+    rules: &'a CacheRules,
+    until: Instant,
+}
+
+impl Asked<'_> {
+    /// The part of false hits accepted.
+    fn budget(&self) -> f64 {
+        self.control.budget(self.rules.max_false_hits)
+    }
+}
+
+/// What became of a value.
+enum Fetched {
+    Entry(Arc<Entry>),
+    /// There is none, or none that may be used.
+    Gone,
+    /// It is older than the client wants.
+    Old,
+}
+
+impl Shared {
+    pub(super) fn new(redis: &Redis, max_bytes: u64, metrics: SharedCacheMetrics) -> Result<Self, String> {
+        let (jobs, waiting) = mpsc::channel(MOST_JOBS);
+        let most = usize::try_from(max_bytes / PROMPTS_PART / PROMPT_BYTES).unwrap_or(usize::MAX);
+        Ok(Self {
+            store: Answers::new(redis, EMBEDDING, metrics.clone())?,
+            prompts: Prompts::new(most.max(1)),
+            cursor: Mutex::default(),
+            metrics,
+            pending: Mutex::default(),
+            synced: Mutex::default(),
+            jobs,
+            waiting: tokio::sync::Mutex::new(waiting),
+            queued: AtomicUsize::new(0),
+        })
+    }
+
+    /// Whether an answer of the store may be used: every purge is known that was made a moment ago.
+    fn is_in_step(&self) -> bool {
+        let known = self.synced.lock().is_some_and(|at| at.elapsed() < LAG);
+        known && self.pending.lock().is_empty()
+    }
+
+    /// All purges before this moment are known; none is sure to be with `None`.
+    pub(super) fn in_step_since(&self, at: Option<Instant>) {
+        *self.synced.lock() = at;
+    }
+
+    /// Purges to be told.
+    pub(super) fn pending(&self) -> Vec<Purge> {
+        self.pending.lock().clone()
+    }
+
+    pub(super) fn told(&self, purge: &Purge) {
+        self.pending.lock().retain(|pending| pending != purge);
+    }
+
+    pub(super) fn to_tell(&self, purge: &Purge) {
+        let mut pending = self.pending.lock();
+        if pending.len() >= MOST_PENDING {
+            *pending = vec![Purge::default()];
+        } else if !pending.contains(purge) {
+            pending.push(purge.clone());
+        }
+    }
+
+    /// Leaves a job to the writers, or drops it if there are too many.
+    pub(super) fn offer(&self, job: Job) {
+        let bytes = job.bytes();
+        let room = self.queued.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_BYTES;
+        let put = matches!(job, Job::Put(_));
+        if room && self.jobs.try_send(job).is_ok() {
+            return;
+        }
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        if put {
+            self.metrics.wrote("dropped");
+        }
+    }
+
+    /// The next job; `None` never comes while the cache lives.
+    pub(super) async fn next(&self) -> Option<Job> {
+        let job = self.waiting.lock().await.recv().await?;
+        self.queued.fetch_sub(job.bytes(), Ordering::Relaxed);
+        Some(job)
+    }
+
+    /// The next job, if one waits.
+    pub(super) async fn left(&self) -> Option<Job> {
+        let job = self.waiting.lock().await.try_recv().ok()?;
+        self.queued.fetch_sub(job.bytes(), Ordering::Relaxed);
+        Some(job)
+    }
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put(entry) => entry.size(),
+            Self::Unlink(_) | Self::Unshelve(..) => 0,
+        }
+    }
+}
+
+impl Cache {
+    /// An answer of any replica.
+    pub(super) async fn find_shared(
+        &self,
+        shared: &Shared,
+        ask: &Ask,
+        control: &Control,
+        rules: &CacheRules,
+    ) -> Option<Found> {
+        let until = Instant::now() + shared.store.deadline();
+        let asked = Asked { ask, control, rules, until };
+        let looked = if shared.is_in_step() { self.look(shared, &asked).await } else { Err(Fault::Down) };
+        let result = match &looked {
+            Ok(Some(found)) => found.tier.name(),
+            Ok(None) => "miss",
+            Err(Fault::Down) => "down",
+            Err(Fault::Late) => "timeout",
+            Err(Fault::Failed) => "error",
+        };
+        shared.metrics.looked("redis", result);
+        looked.ok().flatten()
+    }
+
+    async fn look(&self, shared: &Shared, asked: &Asked<'_>) -> Result<Option<Found>, Fault> {
+        if let Fetched::Entry(entry) = self.fetch(shared, &asked.ask.key, asked).await? {
+            return Ok(Some(entry.found(Tier::Exact)));
+        }
+        let text = asked.ask.text.as_deref().filter(|_| !asked.control.exact);
+        let Some((text, semantic)) = text.zip(self.semantic_if(asked.ask)) else { return Ok(None) };
+        if semantic.eligible(text).is_err() {
+            return Ok(None);
+        }
+        let prompt = Box::new(semantic.prompt(text));
+        for candidate in self.candidates(shared, asked, (text, &prompt), semantic).await? {
+            match self.fetch(shared, &candidate.key, asked).await? {
+                Fetched::Entry(entry) => {
+                    // What decides is the text that was sealed together with the answer.
+                    let asks = entry.ask.text.as_deref();
+                    if let Some((_, similarity)) = asks.and_then(|asks| same(&prompt, asks, asked.budget(), semantic)) {
+                        return Ok(Some(entry.found(Tier::Semantic(similarity))));
+                    }
+                }
+                Fetched::Gone => {
+                    shared.prompts.remove(&candidate.key);
+                    shared.offer(Job::Unshelve(asked.ask.partition, candidate));
+                }
+                Fetched::Old => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Prompts that ask the same, the surest first.
+    async fn candidates(
+        &self,
+        shared: &Shared,
+        asked: &Asked<'_>,
+        (text, prompt): (&str, &Prompt),
+        semantic: &Semantic,
+    ) -> Result<Vec<SharedPrompt>, Fault> {
+        let (partition, budget) = (&asked.ask.partition, asked.budget());
+        if shared.store.index() == Some(AnswerIndex::Stream) {
+            let found = shared.prompts.find(partition, text, budget, semantic);
+            return Ok(found.map(|key| SharedPrompt { key, text: String::new() }).into_iter().collect());
+        }
+        let near = shared.store.nearest(partition, &semantic.embedding(text), SHORTLIST, asked.until).await?;
+        let judged = near.into_iter().filter_map(|near| Some((same(prompt, &near.text, budget, semantic)?.0, near)));
+        let mut judged: Vec<(f64, SharedPrompt)> = judged.collect();
+        judged.sort_by(|a, b| b.0.total_cmp(&a.0));
+        Ok(judged.into_iter().map(|(_, near)| near).collect())
+    }
+
+    /// The answer of a key in the partition of the request, which is in memory from then on.
+    async fn fetch(&self, shared: &Shared, key: &Digest, asked: &Asked<'_>) -> Result<Fetched, Fault> {
+        let here = self.purges.stamp().here;
+        let Some((value, left)) = shared.store.get(key, asked.until).await? else { return Ok(Fetched::Gone) };
+        let most = asked.rules.max_entry.saturating_mul(3).saturating_add(VALUE_SLACK);
+        let entry = record::decode(&value, (key, &asked.ask.partition), left, here, most);
+        let Some(entry) = entry.filter(|entry| self.purges.allows_shared(&entry.ask)) else {
+            shared.offer(Job::Unlink(*key));
+            return Ok(Fetched::Gone);
+        };
+        let fresh = asked.control.max_age.is_none_or(|most| entry.kept.elapsed() <= most);
+        let entry = self.hold(entry);
+        Ok(if fresh { Fetched::Entry(entry) } else { Fetched::Old })
+    }
+
+    /// Does what was left to the writers.
+    pub(super) async fn write(&self, shared: &Shared, job: Job) {
+        // What fails is counted by the store, and ends by itself.
+        match job {
+            Job::Put(entry) => {
+                let result = match self.put(shared, entry).await {
+                    Ok(()) => "written",
+                    Err(Fault::Down) => "down",
+                    Err(Fault::Late | Fault::Failed) => "failed",
+                };
+                shared.metrics.wrote(result);
+            }
+            Job::Unlink(key) => drop(shared.store.unlink(&key).await),
+            Job::Unshelve(partition, prompt) => drop(shared.store.unshelve(&partition, &prompt).await),
+        }
+    }
+
+    async fn put(&self, shared: &Shared, entry: Arc<Entry>) -> Result<(), Fault> {
+        let ttl = entry.ttl.saturating_sub(entry.kept.elapsed());
+        if shared.store.index().is_none() || entry.ask.stamp.shared.epoch == 0 {
+            return Err(Fault::Down);
+        }
+        if ttl.is_zero() || !self.purges.allows_here(&entry.ask) {
+            return Ok(());
+        }
+        let value = if entry.size() > HEAVY {
+            let entry = Arc::clone(&entry);
+            tokio::task::spawn_blocking(move || record::encode(&entry)).await.map_err(|_| Fault::Failed)?
+        } else {
+            record::encode(&entry)
+        };
+        let Some(value) = value else { return Err(Fault::Failed) };
+        let ask = &entry.ask;
+        shared.store.set(&ask.key, &value, ttl).await?;
+        let (Some(text), Some(semantic)) = (&ask.text, self.semantic_if(ask)) else { return Ok(()) };
+        if semantic.eligible(text).is_err() {
+            return Ok(());
+        }
+        let prompt = SharedPrompt { key: ask.key, text: text.clone() };
+        shared.store.shelve(&ask.partition, &prompt, &semantic.embedding(text), ttl).await
+    }
+}
+
+/// Score and similarity of a stored prompt that asks the same.
+fn same(prompt: &Prompt, text: &str, budget: f64, semantic: &Semantic) -> Option<(f64, f32)> {
+    let judged = semantic.judge(prompt, &semantic.prompt(text));
+    let sure = judged.veto.is_none() && judged.score > semantic.threshold(budget);
+    (sure && judged.similarity >= LEAST_SIMILARITY).then_some((judged.score, judged.similarity))
+}
