@@ -33,6 +33,7 @@ UNITS = """km kg cm mm m g mg lb lbs oz ft in mi mph kmh gb mb kb tb hz ghz mhz 
 x st nd rd th c f usd eur px p""".split()
 ASKS = {"what": 1, "which": 1, "who": 2, "whom": 2, "whose": 2, "when": 3, "where": 4, "why": 5, "how": 6}
 PREFIXES = ("un", "dis", "de", "in", "im", "ir", "il", "non", "anti", "mis")
+DAYS = ("today", "yesterday", "tomorrow", "tonight", "now")
 SINGLE = ("one", "a", "an", "single")
 BE = ("is", "was", "were", "are", "been", "be", "being")
 SYMMETRIC = ("versus", "difference", "differenc", "compar", "between", "distanc", "@distance", "and", "or", "same")
@@ -313,6 +314,7 @@ class Document:
         self.plain = plain(straight, lexicon)
         self.names, self.mixed = names(straight, lexicon), mixed(self.plain)
         self.addresses = addresses(self.plain)
+        self.labels = sorted(set(re.findall(r"(?<![a-z0-9])([a-z]{2,}):([a-z0-9_.-]+)", self.plain)))
         self.words, self.numbers, self.signs, self.negations = [], set(), [], 0
         self.calls = sorted(set(re.findall(r"([a-z_]+)\(", self.plain)))
         self.read()
@@ -604,6 +606,22 @@ def prefixed(a, b):
     return len(short) > 2 and long in [p + short for p in PREFIXES]
 
 
+def times_differ(x, y):
+    """"today" and "last_" (week), "now" and "yesterday"; "now" is in "this_" week."""
+    if x in DAYS and y in DAYS:
+        return x != y and ("yesterday" in (x, y) or "tomorrow" in (x, y))
+    for day, period in ((x, y), (y, x)):
+        if day in DAYS and period.endswith("_"):
+            return not (period == "this_" and day in ("now", "tonight"))
+    return x.endswith("_") and y.endswith("_")
+
+
+def labels_differ(a, b):
+    """Keys that both texts have with different values: "sort:new" and "sort:top"."""
+    x, y = ({k: {v for q, v in d.labels if q == k} for k, _ in d.labels} for d in (a, b))
+    return sum(x[k] != y[k] for k in x.keys() & y.keys())
+
+
 def code_alone(a, b):
     """A code span that the other text has neither as a span nor in its words."""
     return sum(s not in b.code and s not in b.squeezed for s in a.code)
@@ -694,7 +712,7 @@ class Features:
             min(len(ua), len(ub)), max(len(ua), len(ub)), min(len(ha), len(hb)), max(len(ha), len(hb)),
             min(hard_weights), max(hard_weights), len(numbers), int(bool(a.numbers or b.numbers)),
             abs(a.negations - b.negations) % 2, abs(a.turns - b.turns), opposites, min(cap_a, cap_b), max(cap_a, cap_b),
-            len(a.mixed ^ b.mixed) + (len(a.addresses ^ b.addresses) if a.addresses and b.addresses else 0), code_alone(a, b) + code_alone(b, a),
+            len(a.mixed ^ b.mixed) + (len(a.addresses ^ b.addresses) if a.addresses and b.addresses else 0) + labels_differ(a, b), code_alone(a, b) + code_alone(b, a),
             sum((Counter(a.signs) - Counter(b.signs)).values()) + sum((Counter(b.signs) - Counter(a.signs)).values()),
             int(bool(a.quotations) and bool(b.quotations) and a.quotations != b.quotations), int(asks_differ(a, b)),
             int(bool(a.measures) and bool(b.measures) and not (a.measures & b.measures)), int((a.asks == 9) != (b.asks == 9)),
@@ -719,7 +737,7 @@ class Features:
         for i in ua:
             for j in ub:
                 x, y = a.words[a.content[i]], b.words[b.content[j]]
-                other += (x.endswith("_") and y.endswith("_")) or self.lexicon.same_class(x, y)
+                other += times_differ(x, y) or self.lexicon.same_class(x, y)
                 opposites += self.lexicon.opposite(x, y) or prefixed(x, y)
                 cosines.append(float(a.V[i] @ b.V[j]))
         return opposites, other, cosines

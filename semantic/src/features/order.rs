@@ -114,3 +114,18 @@ fn sense(of: &Document, p: &str, q: &str) -> i8 {
     let (source, target) = (&of.ends.source, &of.ends.target);
     i8::from(has(source, p) && has(target, q)) - i8::from(has(source, q) && has(target, p))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journey_told_from_its_end_is_the_same_journey() {
+        let lexicon = Lexicon::built_in().unwrap();
+        let swapped = |a: &str, b: &str| swapped(&Document::new(a, lexicon), &Document::new(b, lexicon), lexicon);
+        assert_eq!(swapped("fly from London to Sydney", "fly to Sydney from London"), 0);
+        assert_eq!(swapped("fly from London to Sydney", "fly to London from Sydney"), 1);
+        assert_eq!(swapped("convert JSON to CSV", "convert CSV to JSON"), 1);
+        assert_eq!(swapped("compare JSON and CSV", "compare CSV and JSON"), 0);
+    }
+}

@@ -1,7 +1,7 @@
 //! What part the words play that only one prompt has: "work" narrows "visa", "with dogs" narrows "hotels".
 
 use crate::features::overlap::Side;
-use crate::lexicon::Lexicon;
+use crate::lexicon::{Entry, Lexicon};
 use crate::prompt::Prompt;
 use crate::text::Document;
 
@@ -35,8 +35,7 @@ pub(crate) fn roles(of: &Prompt, side: &Side, other: &Prompt, lexicon: &Lexicon)
 
 /// Articles and the like may stand between.
 fn behind_preposition(document: &Document, place: usize) -> bool {
-    let mut before =
-        document.words.iter().take(place).rev().map(|word| word.word()).filter(|word| !is_determiner(word));
+    let mut before = document.words.iter().take(place).rev().map(Entry::word).filter(|word| !is_determiner(word));
     before.next().is_some_and(is_preposition)
 }
 
@@ -94,4 +93,23 @@ fn is_preposition(word: &str) -> bool {
             | "near"
             | "like"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Semantic;
+    use crate::features::NAMES;
+
+    #[test]
+    fn a_word_more_narrows_a_question_before_a_common_word_or_behind_a_preposition() {
+        let semantic = Semantic::built_in().unwrap();
+        let feature = |a: &str, b: &str, name: &str| {
+            let features = semantic.features(&semantic.prompt(a), &semantic.prompt(b));
+            NAMES.iter().zip(features).find(|(n, _)| **n == name).map(|(_, value)| value).unwrap()
+        };
+        assert!(feature("visa for Japan", "work visa for Japan", "one_modifier") > 0.5);
+        assert!(feature("hotels in Prague", "hotels in Prague with a garden", "one_object") > 0.5);
+        assert!(feature("restore a database backup", "what is a database backup", "first_alone") > 0.5);
+        assert!(feature("how do I reverse a list", "how to reverse a list", "one_modifier") < 0.5);
+    }
 }

@@ -20,8 +20,7 @@ pub(crate) fn slots(a: &Document, b: &Document, of_a: &[Alone<'_>], of_b: &[Alon
     let mut slots = Slots { names_a: names_alone(a, b), names_b: names_alone(b, a), ..Slots::default() };
     for x in of_a {
         for y in of_b {
-            let relative = x.word.ends_with('_') && y.word.ends_with('_');
-            slots.other_member += usize::from(relative || x.classes & y.classes != 0);
+            slots.other_member += usize::from(times_differ(x.word, y.word) || x.classes & y.classes != 0);
             let opposite = lexicon.opposite(x.poles, y.poles) || prefixed(x.word, y.word);
             slots.opposites += usize::from(opposite);
         }
@@ -110,10 +109,39 @@ pub(crate) fn only_in_one<T: Ord>(a: &[T], b: &[T]) -> usize {
     found + (a.len() - i) + (b.len() - j)
 }
 
-/// Names with digits in only one prompt, and hosts when both have some.
+/// Names with digits in only one prompt, hosts when both have some, and keys with other values.
 pub(crate) fn names_differ(a: &Document, b: &Document) -> usize {
     let hosts = !a.addresses.is_empty() && !b.addresses.is_empty();
-    only_in_one(&a.mixed, &b.mixed) + if hosts { only_in_one(&a.addresses, &b.addresses) } else { 0 }
+    let hosts = if hosts { only_in_one(&a.addresses, &b.addresses) } else { 0 };
+    only_in_one(&a.mixed, &b.mixed) + hosts + labels_differ(a, b)
+}
+
+/// Keys that both prompts have with different values: "sort:new" and "sort:top".
+fn labels_differ(a: &Document, b: &Document) -> usize {
+    let values = |d: &'_ Document, key: &str| -> Vec<String> {
+        d.labels.iter().filter(|(k, _)| k == key).map(|(_, value)| value.clone()).collect()
+    };
+    let mut keys: Vec<&str> = a.labels.iter().map(|(key, _)| key.as_str()).collect();
+    keys.dedup();
+    let differs = |key: &&str| {
+        let other = values(b, key);
+        !other.is_empty() && values(a, key) != other
+    };
+    keys.into_iter().filter(differs).count()
+}
+
+/// "today" and "last week", "now" and "yesterday"; "now" is in this week.
+fn times_differ(x: &str, y: &str) -> bool {
+    let day = |w: &str| matches!(w, "today" | "yesterday" | "tomorrow" | "tonight" | "now");
+    let period = |w: &str| w.ends_with('_');
+    let other_day = |w: &str| matches!(w, "yesterday" | "tomorrow");
+    let apart = |d: &str, p: &str| !(p == "this_" && matches!(d, "now" | "tonight"));
+    match (day(x), day(y)) {
+        (true, true) => x != y && (other_day(x) || other_day(y)),
+        (true, false) if period(y) => apart(x, y),
+        (false, true) if period(x) => apart(y, x),
+        _ => period(x) && period(y),
+    }
 }
 
 /// Code spans that the other text has neither as a span nor in its words.

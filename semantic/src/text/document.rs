@@ -24,6 +24,8 @@ pub(crate) struct Document {
     pub(crate) mixed: Vec<String>,
     /// Names of hosts.
     pub(crate) addresses: Vec<String>,
+    /// Keys with values: "sort:new".
+    pub(crate) labels: Vec<(String, String)>,
     pub(crate) code: Vec<String>,
     pub(crate) calls: Vec<String>,
     pub(crate) quotations: Vec<String>,
@@ -86,6 +88,7 @@ impl Document {
             names: names::names(&straight, lexicon).into_iter().filter(|n| stems.contains(n)).collect(),
             mixed: quoted::mixed(&plain),
             addresses: quoted::addresses(&plain),
+            labels: quoted::labels(&plain),
             calls: quoted::calls(&plain),
             quotations: quoted::quotations(&straight),
             squeezed: crate::text::scan::collapse(&straight),
