@@ -131,8 +131,8 @@ async fn start(binary: &Path, mock: &Server, folder: &Path, mode: &'static str) 
     let policy = Policy { keys: &[(LOAD, "standard")], limits: ROOMY, ..Policy::default() }.text()?;
     let cache = if mode == "off" { String::new() } else { format!("cache: {{ mode: {mode} }}\n") };
     let config = format!("{}{cache}", policy::models(None));
-    let gateway = process::sluice(binary, mock.addr, folder, &Setup { name: mode, config: &config, policy: &policy });
-    let gateway = gateway.await?;
+    let setup = Setup { name: mode, config: &config, policy: &policy };
+    let gateway = process::sluice(binary, mock.addr, folder, &setup).await?;
     let client = Client::new(gateway.server.addr, LOAD)?;
     Ok(Subject { mode, gateway, client, samples: Default::default(), entry: None })
 }
