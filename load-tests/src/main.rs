@@ -1,6 +1,8 @@
 //! Measures the gateway under load, side by side with its provider alone.
 
 mod balance;
+mod cache;
+mod cache_prompts;
 mod client;
 mod crowd;
 mod drain;
@@ -62,6 +64,8 @@ enum Command {
     Failover(failover::Options),
     /// How much of long conversations is found in the engines' caches, by the way targets are picked.
     Prefix(prefix::Options),
+    /// What the cache adds to requests that it cannot answer, and what is left of those that it can.
+    Cache(cache::Options),
     /// Balancing over simulated engines, one of them slow, against an oracle.
     Balance(balance::Options),
     /// The provider; the measurements start it as a process of its own.
@@ -90,6 +94,7 @@ async fn main() -> ExitCode {
         Command::Envoy(options) => envoy::run(&options).await,
         Command::Failover(options) => failover::run(&options).await,
         Command::Prefix(options) => prefix::run(&options).await,
+        Command::Cache(options) => cache::run(&options).await,
         Command::Balance(options) => balance::run(&options),
         Command::Mock => mock().await,
         Command::Noop => noop::serve().await,
