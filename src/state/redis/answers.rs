@@ -106,7 +106,7 @@ impl Answers {
             cluster: config.mode == RedisMode::Cluster,
             prefix: format!("{}:cache:{VERSION}:", config.prefix),
             deadline: config.timeout,
-            embedding: (embedding.0.to_owned(), embedding.1),
+            embedding: (format!("{}-{}", embedding.0, embedding.1), embedding.1),
             current: ArcSwapOption::empty(),
             strikes: AtomicU32::new(0),
             heard: AtomicU64::new(0),

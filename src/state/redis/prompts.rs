@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::{RedisResult, Script, Value};
+use redis::{Cmd, RedisResult, Script, Value};
 use tokio::time::Instant;
 
 use super::answers::{AnswerIndex, Answers, Digest, Fault, Session, hex, millis, unhex};
@@ -69,8 +69,12 @@ impl Answers {
         if self.cluster {
             return AnswerIndex::Stream;
         }
-        match self.create_index(&mut connection).await {
-            Ok(()) => AnswerIndex::Search,
+        let searched = match self.create_index(&mut connection).await {
+            Ok(()) => self.search(&[0; 32], &vector, 1).query_async::<Vec<Value>>(&mut connection).await,
+            Err(error) => Err(error),
+        };
+        match searched {
+            Ok(_) => AnswerIndex::Search,
             Err(error) => {
                 tracing::debug!(%error, "the shared cache has no FT.SEARCH");
                 AnswerIndex::Stream
@@ -188,15 +192,20 @@ impl Answers {
         count: usize,
         until: Instant,
     ) -> Result<Vec<SharedPrompt>, Fault> {
-        let mut cmd = redis::cmd("FT.SEARCH");
-        cmd.arg(self.index_name()).arg(format!("(@p:{{{}}})=>[KNN {count} @v $q AS d]", hex(partition)));
-        cmd.arg("PARAMS").arg(2).arg("q").arg(blob(vector)).arg("SORTBY").arg("d");
-        cmd.arg("RETURN").arg(2).arg("k").arg("t").arg("LIMIT").arg(0).arg(count).arg("DIALECT").arg(2);
+        let cmd = self.search(partition, &blob(vector), count);
         let mut connection = session.connection.clone();
         let call = async move { cmd.query_async::<Vec<Value>>(&mut connection).await };
         let rows = self.timed("nearest", until, session, call).await?;
         // The number of rows, then each row's key and its fields.
         Ok(rows.into_iter().skip(1).filter_map(row).collect())
+    }
+
+    fn search(&self, partition: &Digest, vector: &[u8], count: usize) -> Cmd {
+        let mut cmd = redis::cmd("FT.SEARCH");
+        cmd.arg(self.index_name()).arg(format!("(@p:{{{}}})=>[KNN {count} @v $q AS d]", hex(partition)));
+        cmd.arg("PARAMS").arg(2).arg("q").arg(vector).arg("SORTBY").arg("d");
+        cmd.arg("RETURN").arg(2).arg("k").arg("t").arg("LIMIT").arg(0).arg(count).arg("DIALECT").arg(2);
+        cmd
     }
 
     /// The prompts after a place of the stream, `""` being its beginning.
