@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::cache::Cache;
 use crate::config::{self, CachePolicy, Config, Live};
 use crate::frontend::Acceptor;
-use crate::pipeline::{Gateway, Offload, Sinks};
+use crate::pipeline::{Gateway, Joins, Offload, Sinks};
 use crate::state::{MemoryStore, SharedStore, Store};
 use crate::telemetry::{AccessLog, Metrics, Tracing};
 use crate::tokens::Counter;
@@ -162,6 +162,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         upstreams: Upstreams::default(),
         targets,
         cache,
+        joins: Joins::default(),
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),

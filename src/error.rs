@@ -26,7 +26,7 @@ pub enum Retry {
 }
 
 /// An error on its way to a client. The message never holds a secret.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     /// HTTP status.
     pub status: StatusCode,

@@ -22,7 +22,7 @@ pub struct Purge {
 }
 
 /// How far purges were known when a request was looked up: its answer is as old as that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// The last purge of this process.
     pub(super) here: u64,

@@ -174,6 +174,12 @@ impl Cache {
         Some(entry.found(Tier::Semantic(similarity)))
     }
 
+    /// The answer to this very request, if this process has it in memory.
+    pub fn kept(&self, ask: &Ask) -> Option<Found> {
+        let entry = self.entries.get(&ask.key).filter(|entry| self.purges.allows_here(&entry.ask))?;
+        Some(entry.found(Tier::Exact))
+    }
+
     /// Keeps an answer in the request's own partition.
     pub fn keep(&self, ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
         let room = rules.max_entry;

@@ -31,6 +31,8 @@ pub struct CacheRules {
     pub max_false_hits: f64,
     /// Conversations may be answered in other words too.
     pub history: bool,
+    /// Requests that ask the same at once share one call.
+    pub coalesce: bool,
 }
 
 /// Who shares answers.
@@ -67,6 +69,7 @@ impl Default for CacheRules {
             max_temperature: 1.0,
             max_false_hits: 0.01,
             history: false,
+            coalesce: true,
         }
     }
 }
@@ -128,6 +131,7 @@ struct Terms<'a> {
     max_temperature: Option<&'a Spanned<f64>>,
     max_false_hits: Option<&'a Spanned<String>>,
     history: Option<bool>,
+    coalesce: Option<bool>,
 }
 
 macro_rules! terms {
@@ -140,6 +144,7 @@ macro_rules! terms {
             max_temperature: $raw.max_temperature.as_ref(),
             max_false_hits: $raw.max_false_hits.as_ref(),
             history: $raw.history,
+            coalesce: $raw.coalesce,
         }
     };
 }
@@ -201,6 +206,7 @@ impl Compiler {
             max_entry: self.field(raw.max_entry, &path("max_entry"), base.max_entry, bytes),
             max_false_hits: self.field(raw.max_false_hits, &path("max_false_hits"), base.max_false_hits, budget),
             history: raw.history.unwrap_or(base.history),
+            coalesce: raw.coalesce.unwrap_or(base.coalesce),
             ..base
         };
         if let Some(raw) = raw.max_temperature {

@@ -39,6 +39,9 @@ pub(super) struct RawCache {
     /// `semantic`: also the last question of a conversation; what came before must be the same.
     /// Default false.
     pub(super) history: Option<bool>,
+    /// Requests that ask the same while an answer is on its way get that answer, from its
+    /// beginning, instead of a call of their own. Default true.
+    pub(super) coalesce: Option<bool>,
     /// Other terms for some requests. The first rule that matches counts; what it leaves out is as
     /// in the section itself.
     #[serde(default)]
@@ -83,6 +86,8 @@ pub(super) struct RawCacheRule {
     pub(super) max_false_hits: Option<Spanned<String>>,
     /// Also the last question of a conversation.
     pub(super) history: Option<bool>,
+    /// Requests that ask the same at once share one call.
+    pub(super) coalesce: Option<bool>,
 }
 
 /// Patterns that all must match; `*` stands for anything.

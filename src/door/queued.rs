@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::drive::{Answer, Payload, Relay};
+use crate::drive::{Answer, Payload};
 use crate::error::Error;
-use crate::pipeline::Waiting;
+use crate::pipeline::{Events, Waiting};
 
 /// An answer that has not come yet. Dropping it is the client leaving.
 pub(super) type Coming = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
@@ -25,7 +25,7 @@ pub struct Queued {
 
 enum State {
     Waits(Coming),
-    Flows(Box<Relay>),
+    Flows(Box<dyn Events>),
     Over,
 }
 
@@ -39,7 +39,7 @@ impl Queued {
         loop {
             match &mut self.state {
                 State::Over => return Poll::Ready(None),
-                State::Flows(relay) => return relay.poll_next(cx),
+                State::Flows(events) => return events.poll_next(cx),
                 State::Waits(coming) => match coming.as_mut().poll(cx) {
                     Poll::Ready(outcome) => {
                         if let Some(bytes) = self.arrived(outcome) {
@@ -63,8 +63,8 @@ impl Queued {
     fn arrived(&mut self, outcome: Result<Answer, Error>) -> Option<Bytes> {
         self.state = State::Over;
         match outcome {
-            Ok(Answer { payload: Payload::Stream(relay), .. }) => {
-                self.state = State::Flows(relay);
+            Ok(Answer { payload: Payload::Stream(events), .. }) => {
+                self.state = State::Flows(events);
                 None
             }
             Ok(Answer { payload: Payload::Whole(body), .. }) => {

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::queued::Queued;
-use crate::drive::{Answer, Payload, Relay};
+use crate::drive::{Answer, Payload};
 use crate::error::{Error, Retry, Style};
-use crate::pipeline::Waiting;
+use crate::pipeline::{Events, Waiting};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -43,7 +43,7 @@ pub enum Body {
     /// All of it; `None` once it has been taken, or if it is empty.
     Whole(Option<Bytes>),
     /// Server-sent events as they come.
-    Stream(Box<Relay>),
+    Stream(Box<dyn Events>),
     /// Comments until the answer comes, then the answer as events.
     Queued(Box<Queued>),
 }
@@ -57,7 +57,7 @@ impl Body {
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match self {
             Self::Whole(bytes) => Poll::Ready(bytes.take()),
-            Self::Stream(relay) => relay.poll_next(cx),
+            Self::Stream(events) => events.poll_next(cx),
             Self::Queued(queued) => queued.poll_next(cx),
         }
     }
@@ -75,8 +75,8 @@ impl Reply {
             Ok(Answer { status, headers, payload: Payload::Whole(bytes) }) => {
                 Self::new(status, headers, Body::whole(bytes), request_id)
             }
-            Ok(Answer { status, headers, payload: Payload::Stream(relay) }) => {
-                Self::new(status, headers, Body::Stream(relay), request_id)
+            Ok(Answer { status, headers, payload: Payload::Stream(events) }) => {
+                Self::new(status, headers, Body::Stream(events), request_id)
             }
             Err(error) => Self::error(&error, request_id),
         }

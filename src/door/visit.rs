@@ -16,7 +16,7 @@ use crate::budget::Held;
 use crate::config::{Config, Limits};
 use crate::drive::{self, Answer, Payload};
 use crate::error::Error;
-use crate::pipeline::{Flight, Gateway, Opening, Recorder, RequestHead, Waiting, identify};
+use crate::pipeline::{Asking, Flight, Gateway, JoinKey, Opening, Recorder, RequestHead, Waiting, identify};
 use crate::upstream::Pieces;
 
 /// The head of a request.
@@ -118,6 +118,7 @@ pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader + 'static) ->
         let endpoint = visit.endpoint;
         let answer = match visit.open(&gateway, body).await? {
             Opened::Flight(flight) => drive::run(&gateway, *flight).await,
+            Opened::Joins(asking, key) => drive::share(&gateway, asking, key).await,
             Opened::Answer(answer) => Ok(answer),
         };
         answer.map_err(|error| error.for_client_of(endpoint))
@@ -132,6 +133,14 @@ pub async fn admit(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Res
     let request_id = Arc::clone(visit.recorder.request_id());
     match visit.open(gateway, body).await {
         Ok(Opened::Flight(flight)) => Ok((*flight, request_id)),
+        // What somebody else relays cannot be shared.
+        Ok(Opened::Joins(asking, _)) => {
+            let endpoint = asking.endpoint();
+            match asking.alone(gateway).await {
+                Ok(flight) => Ok((*flight, request_id)),
+                Err(error) => Err(Reply::error(&error.for_client_of(endpoint), &request_id)),
+            }
+        }
         Ok(Opened::Answer(answer)) => Err(Reply::of(Ok(answer), &request_id)),
         Err(error) => Err(Reply::error(&error, &request_id)),
     }
@@ -141,6 +150,8 @@ pub async fn admit(gateway: &Arc<Gateway>, head: Head, body: impl Reader) -> Res
 enum Opened {
     /// A provider is asked.
     Flight(Box<Flight>),
+    /// A provider is asked, unless it is being asked the same already.
+    Joins(Box<Asking>, JoinKey),
     /// None needs to be: the answer is stored, or the gateway's own.
     Answer(Answer),
 }
@@ -207,6 +218,7 @@ impl Visit {
         let head = RequestHead { endpoint, headers: &headers, key, waiting: &waiting, tail };
         let mut flight = match gateway.open(config, head, body, held, recorder).await? {
             Opening::Flight(flight) => flight,
+            Opening::Joins(asking, key) => return Ok(Opened::Joins(asking, key)),
             Opening::Replay(replay) => return Ok(Opened::Answer(whole(replay.headers, replay.body))),
         };
         waiting.let_in();

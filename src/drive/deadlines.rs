@@ -10,6 +10,12 @@ use crate::error::Error;
 /// How long the head of an answer that does not stream is waited for without a total deadline.
 const LONGEST_HEAD: Duration = Duration::from_mins(10);
 
+/// What it means that the client's own deadline has passed.
+pub(super) fn past_its_own() -> Error {
+    let message = "the deadline that the request set itself has passed (x-sluice-deadline-ms)";
+    Error::deadline("request_deadline", message)
+}
+
 /// When an attempt must have come how far.
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines {
@@ -50,8 +56,7 @@ impl Deadlines {
     /// The deadline that ends everything and has passed, if one has.
     fn over(&self, now: Instant) -> Option<Error> {
         if self.own.is_some_and(|own| own <= now) {
-            let message = "the deadline that the request set itself has passed (x-sluice-deadline-ms)";
-            return Some(Error::deadline("request_deadline", message));
+            return Some(past_its_own());
         }
         let total = self.timeouts.total.filter(|total| self.begun + *total <= now)?;
         let message = format!("the answer took longer than {} s (timeouts.total)", total.as_secs_f32());

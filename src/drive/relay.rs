@@ -15,7 +15,7 @@ use super::continuation::{self, Resuming};
 use super::deadlines::Deadlines;
 use super::faults;
 use crate::error::Error;
-use crate::pipeline::{Close, Flight, Gateway};
+use crate::pipeline::{Close, Events, Flight, Gateway};
 use crate::upstream::Incoming;
 
 /// After the provider's last event: time for its connection to end, so that it can be reused.
@@ -23,7 +23,7 @@ const TAIL: Duration = Duration::from_millis(250);
 
 /// A stream of server-sent events. Dropping it before its end is the client leaving: the provider
 /// is cancelled and the lease settled with the tokens relayed so far.
-pub struct Relay {
+pub(super) struct Relay {
     gateway: Arc<Gateway>,
     part: Part,
 }
@@ -77,33 +77,6 @@ impl Relay {
         Self { gateway: Arc::clone(gateway), part: Part::Flows(Box::new(Flow::new(flight, stream, cut))) }
     }
 
-    /// The next bytes for the client: one or more whole events. `None` is the end. Errors of the
-    /// provider's come as a last `error` event.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            match &mut self.part {
-                Part::Ended => return Poll::Ready(None),
-                Part::Flows(flow) => match flow.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Step::Bytes(bytes)) => return Poll::Ready(Some(bytes)),
-                    Poll::Ready(Step::End) => {
-                        self.part = Part::Ended;
-                        return Poll::Ready(None);
-                    }
-                    Poll::Ready(Step::Broke(error)) => {
-                        if let Some(bytes) = self.broke(*error) {
-                            return Poll::Ready(Some(bytes));
-                        }
-                    }
-                },
-                Part::Resumes(resuming) => match resuming.as_mut().poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready((flight, result)) => return Poll::Ready(Some(self.resumed(flight, result))),
-                },
-            }
-        }
-    }
-
     /// A stream that broke off goes on elsewhere, or ends with what is to be sent.
     fn broke(&mut self, error: Error) -> Option<Bytes> {
         let Part::Flows(mut flow) = std::mem::replace(&mut self.part, Part::Ended) else { return None };
@@ -126,6 +99,33 @@ impl Relay {
             Err(error) => {
                 flight.close(&Close::Failed(&error));
                 error.event_for(flight.endpoint())
+            }
+        }
+    }
+}
+
+impl Events for Relay {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            match &mut self.part {
+                Part::Ended => return Poll::Ready(None),
+                Part::Flows(flow) => match flow.poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Step::Bytes(bytes)) => return Poll::Ready(Some(bytes)),
+                    Poll::Ready(Step::End) => {
+                        self.part = Part::Ended;
+                        return Poll::Ready(None);
+                    }
+                    Poll::Ready(Step::Broke(error)) => {
+                        if let Some(bytes) = self.broke(*error) {
+                            return Poll::Ready(Some(bytes));
+                        }
+                    }
+                },
+                Part::Resumes(resuming) => match resuming.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready((flight, result)) => return Poll::Ready(Some(self.resumed(flight, result))),
+                },
             }
         }
     }

@@ -12,7 +12,7 @@ use super::hedge::race;
 use super::relay::Relay;
 use super::{faults, mirror};
 use crate::error::{Error, Retry};
-use crate::pipeline::{Attempt, Close, Flight, Gateway, Next};
+use crate::pipeline::{Attempt, Close, Events, Flight, Gateway, Next};
 
 const COST: HeaderName = HeaderName::from_static("x-sluice-cost");
 
@@ -31,7 +31,7 @@ pub enum Payload {
     /// All of it.
     Whole(Bytes),
     /// Server-sent events as they come.
-    Stream(Box<Relay>),
+    Stream(Box<dyn Events>),
 }
 
 /// Tries targets until one has something to say, and returns the head of its answer (with all of

@@ -38,9 +38,10 @@ pub struct Attempt {
     copy: Option<Copied>,
 }
 
-/// A copy of an answer, as long as it is not too large to keep.
+/// The pieces of an answer, which are not copied before its end, as long as it is not too large to keep.
 struct Copied {
-    bytes: BytesMut,
+    pieces: Vec<Bytes>,
+    bytes: usize,
     room: usize,
 }
 
@@ -262,21 +263,26 @@ impl Attempt {
 
     /// Copies the answer from now on, up to so many bytes.
     pub(super) fn keep_answer(&mut self, room: usize) {
-        self.copy = Some(Copied { bytes: BytesMut::new(), room });
+        self.copy = Some(Copied { pieces: Vec::new(), bytes: 0, room });
     }
 
-    fn copy(&mut self, bytes: &[u8]) {
+    fn copy(&mut self, bytes: &Bytes) {
         let Some(copy) = &mut self.copy else { return };
-        if copy.bytes.len() + bytes.len() > copy.room {
+        copy.bytes += bytes.len();
+        if copy.bytes > copy.room {
             self.copy = None;
         } else {
-            copy.bytes.extend_from_slice(bytes);
+            copy.pieces.push(bytes.clone());
         }
     }
 
     /// The copy, if all of the answer is in it.
     pub(super) fn take_answer(&mut self) -> Option<Bytes> {
-        self.copy.take().map(|copy| copy.bytes.freeze())
+        let copy = self.copy.take()?;
+        Some(match copy.pieces.as_slice() {
+            [one] => one.clone(),
+            pieces => pieces.concat().into(),
+        })
     }
 
     /// Keeps the generated text from now on.

@@ -325,6 +325,12 @@ impl Flight {
         }
         self.held = None;
         self.recorder.close(how, &usage, from_provider, cost);
+        if let Some(told) = self.waiting.left() {
+            self.recorder.left(told.as_ref());
+        }
+        if let Close::Failed(error) = how {
+            self.waiting.failed(error);
+        }
         let (input, output) = (usage.input, usage.output);
         self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -12,9 +12,10 @@ use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
-use crate::cache::{Answer, Ask, Cache, Control, Found, Owner, Tier};
+use crate::cache::{Answer, Ask, Cache, Control, Digest, Found, Owner, Stamp, Tier};
 use crate::config::{CacheRules, Config};
 use crate::error::Error;
+use crate::telemetry::CacheMetrics;
 
 const SIMILARITY: HeaderName = HeaderName::from_static("x-sluice-cache-similarity");
 
@@ -39,12 +40,36 @@ pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
     rules: Arc<CacheRules>,
+    /// The answer of another request under way will do.
+    joins: bool,
+    begun: Instant,
+    /// By the look-up.
+    taken: Duration,
 }
 
 impl Keep {
     /// Bytes of an answer beyond which it is not kept.
     pub(super) fn room(&self) -> usize {
         self.rules.max_entry
+    }
+
+    /// Who may share an answer that is on its way, if anybody.
+    pub(super) fn joins(&self) -> Option<(Digest, Stamp)> {
+        self.joins.then_some((self.ask.key, self.ask.stamp))
+    }
+
+    /// An answer that was kept after the cache had been asked: its call is no longer there to be joined.
+    pub(super) fn since(&self, call: &Call, recorder: &mut Recorder, metrics: &CacheMetrics) -> Option<Replay> {
+        let found = self.cache.kept(&self.ask).filter(|found| found.age < self.begun.elapsed())?;
+        self.count(found.tier.name(), recorder, metrics);
+        metrics.saved(&self.ask.model, found.answer.tokens(), found.cost_micros);
+        Some(replay(&found, call, recorder))
+    }
+
+    /// Notes what came of the look-up.
+    pub(super) fn count(&self, result: &'static str, recorder: &mut Recorder, metrics: &CacheMetrics) {
+        recorder.looked_up(Cow::Borrowed(result));
+        metrics.looked(&self.ask.model, result, self.taken);
     }
 
     /// Keeps a complete answer of the model that was asked for, if it is one to keep.
@@ -88,18 +113,26 @@ pub(super) async fn run(
         }
     };
     let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
-    let result = found.as_ref().map_or("miss", |found| found.tier.name());
-    recorder.looked_up(Cow::Borrowed(result));
-    metrics.looked(plan.model(), result, begun.elapsed());
     match found {
         Some(found) => {
+            recorder.looked_up(Cow::Borrowed(found.tier.name()));
+            metrics.looked(plan.model(), found.tier.name(), begun.elapsed());
             metrics.saved(plan.model(), found.answer.tokens(), found.cost_micros);
             Ok(Looked::Hit(replay(&found, call, recorder)))
         }
-        None if control.only => Err(nothing_kept()),
+        None if control.only => {
+            recorder.looked_up(Cow::Borrowed("miss"));
+            metrics.looked(plan.model(), "miss", begun.elapsed());
+            Err(nothing_kept())
+        }
         None => {
-            let keep = || Keep { cache: Arc::clone(&gateway.cache), ask, rules: Arc::clone(rules) };
-            Ok(Looked::Miss(control.write.then(keep)))
+            let joins = rules.coalesce && control.read && control.write;
+            let (cache, rules, taken) = (Arc::clone(&gateway.cache), Arc::clone(rules), begun.elapsed());
+            let keep = Keep { cache, ask, rules, joins, begun, taken };
+            if !joins {
+                keep.count("miss", recorder, metrics);
+            }
+            Ok(Looked::Miss(control.write.then_some(keep)))
         }
     }
 }

@@ -12,12 +12,14 @@ use tokio_util::task::TaskTracker;
 use super::admit::Admitted;
 use super::admit::Terms;
 use super::count::Counted;
-use super::flight::{Flight, Opened};
+use super::flight::Flight;
 use super::identify::Identity;
+use super::join::{Asked, Asking};
 use super::lookup::{self, Keep, Looked, Replay};
 use super::offload::Offload;
 use super::record::{Recorder, Sinks};
 use super::route::Plan;
+use super::shared::{JoinKey, Joins};
 use super::waiting::{self, Waiting};
 use super::{admit, count, identify, parse, route};
 use crate::budget::{Budget, Held};
@@ -42,6 +44,8 @@ pub struct Gateway {
     pub targets: Targets,
     /// Answers kept for the next request that asks the same.
     pub cache: Arc<Cache>,
+    /// Calls under way that others may join.
+    pub joins: Joins,
     /// Bytes held by all requests.
     pub budget: Budget,
     /// Metrics, access log and traces.
@@ -70,12 +74,14 @@ pub struct RequestHead<'a> {
 pub enum Opening {
     /// To a provider.
     Flight(Box<Flight>),
+    /// To the answer of another request that asks the same, or to a provider; in any case with [`Asking::alone`].
+    Joins(Box<Asking>, JoinKey),
     /// To an answer from the cache; recorded already.
     Replay(Replay),
 }
 
 enum Phases {
-    Opened(Box<Opened>, Option<Keep>),
+    Asks(Box<Asked>, Option<Keep>),
     Replay(Replay),
 }
 
@@ -91,8 +97,12 @@ impl Gateway {
         mut recorder: Recorder,
     ) -> Result<Opening, Error> {
         match self.phases(config, head, body, &mut recorder).await {
-            Ok(Phases::Opened(opened, keep)) => {
-                Ok(Opening::Flight(Box::new(Flight::new(self, *opened, keep, held, recorder))))
+            Ok(Phases::Asks(asked, keep)) => {
+                let asking = Asking { asked, keep, held, recorder };
+                match asking.key() {
+                    Some(key) => Ok(Opening::Joins(Box::new(asking), key)),
+                    None => asking.enter(self).await.map(Opening::Flight),
+                }
             }
             Ok(Phases::Replay(replay)) => Ok(Opening::Replay(replay)),
             Err(error) => Err(recorder.refuse(error)),
@@ -119,20 +129,8 @@ impl Gateway {
             Looked::Hit(replay) => return Ok(Phases::Replay(replay)),
             Looked::Miss(keep) => keep,
         };
-        let (streams, endpoint) = (call.stream, call.endpoint);
-        let terms = Terms { config: &config, patience: &patience, waiting: &waiting, streams, endpoint };
-        let other = route::Cause::of(&plan);
-        let (plan, counted, admitted) = match self.admitted(&terms, &call, plan, &who, recorder).await {
-            Ok(all) => all,
-            Err(error) => {
-                let Some((plan, cause)) = other.fallback(self, &config, &who, &call, &error) else { return Err(error) };
-                recorder.fell_back(cause, plan.model());
-                self.admitted(&terms, &call, plan, &who, recorder).await?
-            }
-        };
-        let (config, tail) = (Arc::clone(&config), head.tail);
-        let opened = Opened { call, who, plan, counted, admitted, config, patience, waiting, tail };
-        Ok(Phases::Opened(Box::new(opened), keep))
+        let asked = Asked { call, who, plan, config, patience, waiting, tail: head.tail };
+        Ok(Phases::Asks(Box::new(asked), keep))
     }
 
     /// Counts and admits a request to the model of a plan.

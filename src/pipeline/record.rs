@@ -22,12 +22,14 @@ use crate::telemetry::{AccessLog, Metrics, Outcome, Record, RequestTrace, Tracin
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TARGET: HeaderName = HeaderName::from_static("x-sluice-target");
 const CACHE: HeaderName = HeaderName::from_static("x-sluice-cache");
-const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
+pub(super) const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
 const TRIED: HeaderName = HeaderName::from_static("x-sluice-tried");
-const FALLBACK: HeaderName = HeaderName::from_static("x-sluice-fallback");
+pub(super) const FALLBACK: HeaderName = HeaderName::from_static("x-sluice-fallback");
 pub(super) const QUEUED: HeaderName = HeaderName::from_static("x-sluice-queue-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-sluice-overhead-us");
+/// What the cache made of a request that got the answer of another one under way.
+pub(super) const JOINED: &str = "joined";
 /// The status that nginx made known for a client that left before its answer.
 const CLIENT_CLOSED: u16 = 499;
 
@@ -177,6 +179,19 @@ impl Recorder {
         self.record.cache = Some(result);
     }
 
+    /// The client left before its call had ended; with the error it was told, if it was cut off.
+    pub(super) fn left(&mut self, told: Option<&Error>) {
+        match told {
+            Some(error) => self.fail(error),
+            None => self.record.outcome = Outcome::ClientGone,
+        }
+    }
+
+    /// So many bytes of another request's answer were told.
+    pub(super) fn told(&mut self, bytes: usize) {
+        self.record.bytes_out += bytes as u64;
+    }
+
     /// Ends a request with an answer from the cache.
     pub(super) fn replayed(&mut self, bytes: usize) {
         self.record.bytes_out = bytes as u64;
@@ -235,7 +250,9 @@ impl Recorder {
                 headers.insert(name, value);
             }
         }
-        if let Some(Ok(cache)) = record.cache.as_deref().map(HeaderValue::from_str) {
+        // For the client it makes no difference that the answer had not come to its end yet.
+        let cache = record.cache.as_deref().map(|cache| if cache == JOINED { "hit-exact" } else { cache });
+        if let Some(Ok(cache)) = cache.map(HeaderValue::from_str) {
             headers.insert(CACHE, cache);
         }
         headers.insert(ATTEMPTS, HeaderValue::from(record.attempts));

@@ -1,6 +1,6 @@
 //! A request's wait in the queue: how long it may take, and what doors and metrics see of it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -31,9 +31,20 @@ struct Shared {
     long: Notify,
     admitted: Notify,
     bill: OnceLock<Tally>,
+    /// What has happened so far, a bit each.
+    stage: AtomicU8,
+    /// The error that ended the call.
+    failure: OnceLock<Error>,
+    /// The client has left; with the error it was told, if it was cut off.
+    left: OnceLock<Option<Error>>,
 }
 
 impl Waiting {
+    const LONG: u8 = 1;
+    const LET_IN: u8 = 2;
+    /// What comes of the call is the affair of the request that began it.
+    pub(super) const PARTED: u8 = 4;
+
     /// What is to be told of it, in a comment.
     pub fn comment(&self) -> String {
         if self.0.dialled.load(Ordering::Relaxed) {
@@ -54,6 +65,7 @@ impl Waiting {
 
     /// Says that it has been.
     pub fn let_in(&self) {
+        self.0.stage.fetch_or(Self::LET_IN, Ordering::Relaxed);
         self.0.admitted.notify_one();
     }
 
@@ -67,6 +79,54 @@ impl Waiting {
         drop(self.0.bill.set(bill));
     }
 
+    /// Says of this wait what can be said of the call it waits for.
+    pub fn follow(&self, call: &Self) {
+        if Arc::ptr_eq(&self.0, &call.0) {
+            return;
+        }
+        self.at(call.0.ahead.load(Ordering::Relaxed));
+        self.0.dialled.store(call.0.dialled.load(Ordering::Relaxed), Ordering::Relaxed);
+        let news = call.stage() & !self.stage();
+        if news & Self::LONG != 0 {
+            self.takes_long();
+        }
+        if news & Self::LET_IN != 0 {
+            self.let_in();
+        }
+    }
+
+    /// Whether the request is in.
+    pub fn is_let_in(&self) -> bool {
+        self.stage() & Self::LET_IN != 0
+    }
+
+    /// Bits of what has happened so far; each is set once and for all.
+    pub(super) fn stage(&self) -> u8 {
+        self.0.stage.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn part(&self) {
+        self.0.stage.fetch_or(Self::PARTED, Ordering::Relaxed);
+    }
+
+    /// The client is gone while its call goes on for others; with the error it was told, if it was cut off.
+    pub(super) fn leave(&self, told: Option<Error>) {
+        drop(self.0.left.set(told));
+    }
+
+    pub(super) fn left(&self) -> Option<&Option<Error>> {
+        self.0.left.get()
+    }
+
+    pub(super) fn failed(&self, error: &Error) {
+        drop(self.0.failure.set(error.clone()));
+    }
+
+    /// The error that ended the call, if one did.
+    pub fn failure(&self) -> Option<&Error> {
+        self.0.failure.get()
+    }
+
     pub(super) fn at(&self, ahead: u32) {
         self.0.ahead.store(ahead, Ordering::Relaxed);
     }
@@ -78,6 +138,7 @@ impl Waiting {
     }
 
     pub(super) fn takes_long(&self) {
+        self.0.stage.fetch_or(Self::LONG, Ordering::Relaxed);
         self.0.long.notify_one();
     }
 }

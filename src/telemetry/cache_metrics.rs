@@ -17,10 +17,10 @@ use super::shared_cache_metrics::SharedCacheMetrics;
 const CACHE_METRICS: [(&str, &str); 6] = [
     (
         "sluice_cache_lookups",
-        "requests by model and what the cache made of them: hit-exact, hit-semantic, miss, bypass",
+        "requests by model and what the cache made of them: hit-exact, hit-semantic, joined, miss, bypass",
     ),
-    ("sluice_cache_saved_tokens", "tokens that hits did not spend"),
-    ("sluice_cache_saved_micros", "cost that hits did not spend, micro-dollars"),
+    ("sluice_cache_saved_tokens", "tokens that hits and joined requests did not spend"),
+    ("sluice_cache_saved_micros", "cost that hits and joined requests did not spend, micro-dollars"),
     ("sluice_cache_lookup_seconds", "how long a look-up took, by what came of it"),
     ("sluice_cache_entries", "answers held"),
     ("sluice_cache_bytes", "bytes of the answers held, about"),

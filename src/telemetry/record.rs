@@ -89,7 +89,7 @@ pub struct Record {
     pub tried: Vec<Tried>,
     /// Why another model stepped in.
     pub fallback: Option<&'static str>,
-    /// What the cache made of it: `hit-exact`, `hit-semantic`, `miss` or `bypass(why)`.
+    /// What the cache made of it: `hit-exact`, `hit-semantic`, `joined`, `miss` or `bypass(why)`.
     pub cache: Option<Cow<'static, str>>,
     /// How often the stream broke off and went on with another target.
     pub continued: u32,

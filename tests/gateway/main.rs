@@ -11,6 +11,8 @@ mod cache_rules;
 #[cfg(test)]
 mod client_gone;
 #[cfg(test)]
+mod coalesce;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod credentials;

@@ -65,7 +65,7 @@ impl AnswerIndex {
 }
 
 /// How far purges are known: of which epoch, and the number of the last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PurgeMark {
     /// Another one begins when the store has lost its memory. 0 is none.
     pub epoch: u64,
