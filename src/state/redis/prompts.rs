@@ -7,8 +7,9 @@ use std::time::Duration;
 use redis::{Cmd, RedisResult, Script, Value};
 use tokio::time::Instant;
 
-use super::answers::{AnswerIndex, Answers, Digest, Fault, Session, hex, millis, unhex};
+use super::answers::{AnswerIndex, Answers, Fault, Session, lifetime};
 use super::connect::Connection;
+use super::wire::{Digest, hex, unhex};
 
 /// Prompts of one partition in a vector set; the first to end go first.
 const MOST_IN_SET: usize = 10_000;
@@ -105,7 +106,7 @@ impl Answers {
         match session.index {
             AnswerIndex::VectorSets => {
                 let keys = self.set_keys(partition);
-                let (ttl, most) = (millis(ttl).to_string(), MOST_IN_SET.to_string());
+                let (ttl, most) = (lifetime(ttl).to_string(), MOST_IN_SET.to_string());
                 let args = [blob(vector), element(prompt).into_bytes(), ttl.into_bytes(), most.into_bytes()];
                 self.script::<Value>("shelve", &SHELVE, SHELVE_CODE, &keys, &args).await.map(drop)
             }
@@ -114,7 +115,7 @@ impl Answers {
                 let mut pipe = redis::pipe();
                 pipe.atomic().cmd("HSET").arg(&key).arg("p").arg(hex(partition)).arg("v").arg(blob(vector));
                 pipe.arg("k").arg(hex(&prompt.key)).arg("t").arg(&prompt.text).ignore();
-                pipe.cmd("PEXPIRE").arg(&key).arg(millis(ttl)).ignore();
+                pipe.cmd("PEXPIRE").arg(&key).arg(lifetime(ttl)).ignore();
                 let mut connection = session.connection.clone();
                 let call = async move { pipe.query_async::<()>(&mut connection).await };
                 self.timed("shelve", Instant::now() + BEHIND, &session, call).await
@@ -123,7 +124,7 @@ impl Answers {
                 let mut cmd = redis::cmd("XADD");
                 cmd.arg(self.stream_key()).arg("MAXLEN").arg("~").arg(MOST_IN_STREAM).arg("*");
                 cmd.arg("k").arg(&prompt.key[..]).arg("p").arg(&partition[..]).arg("t").arg(&prompt.text);
-                cmd.arg("x").arg(millis(ttl));
+                cmd.arg("x").arg(lifetime(ttl));
                 let mut connection = session.connection.clone();
                 let call = async move { cmd.query_async::<Value>(&mut connection).await };
                 self.timed("shelve", Instant::now() + BEHIND, &session, call).await.map(drop)
