@@ -1,5 +1,6 @@
 //! Measures the gateway under load, side by side with its provider alone.
 
+mod answers;
 mod balance;
 mod cache;
 mod cache_prompts;
@@ -58,6 +59,8 @@ enum Command {
     Drain(drain::Options),
     /// What sharing limits through Redis adds to keeping them in memory.
     Store(store::Options),
+    /// How soon replicas have each other's answers, and what a look-up in Redis costs.
+    Answers(answers::Options),
     /// What Sluice costs inside an Envoy, in both modes, beside Envoy alone and Sluice alone.
     Envoy(envoy::Options),
     /// What clients see when a target fails, is killed or falls silent, and when it is back.
@@ -91,6 +94,7 @@ async fn main() -> ExitCode {
         Command::Priority(options) => priority::run(&options).await,
         Command::Drain(options) => drain::run(&options).await,
         Command::Store(options) => store::run(&options).await,
+        Command::Answers(options) => answers::run(&options).await,
         Command::Envoy(options) => envoy::run(&options).await,
         Command::Failover(options) => failover::run(&options).await,
         Command::Prefix(options) => prefix::run(&options).await,

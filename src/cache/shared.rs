@@ -37,7 +37,7 @@ const PROMPT_BYTES: u64 = 1024;
 const PROMPTS_PART: u64 = 8;
 /// A value may be so much longer than the answer it holds.
 const VALUE_SLACK: usize = 64 << 10;
-/// Larger answers are compressed off the I/O threads.
+/// Larger answers are compressed off the I/O threads, and read there.
 const HEAVY: usize = 64 << 10;
 
 /// What is to be done in the store, behind the requests.
@@ -255,14 +255,17 @@ impl Cache {
     async fn fetch(&self, shared: &Shared, key: &Digest, asked: &Asked<'_>) -> Result<Fetched, Fault> {
         let here = self.purges.stamp().here;
         let Some((value, left)) = shared.store.get(key, asked.until).await? else { return Ok(Fetched::Gone) };
+        let heavy = value.len() > HEAVY / 2;
         let most = asked.rules.max_entry.saturating_mul(3).saturating_add(VALUE_SLACK);
-        let entry = record::decode(&value, (key, &asked.ask.partition), left, here, most);
+        let (of, partition) = (*key, asked.ask.partition);
+        let read = move || record::decode(&value, (&of, &partition), left, here, most);
+        let entry = if heavy { tokio::task::spawn_blocking(read).await.map_err(|_| Fault::Failed)? } else { read() };
         let Some(entry) = entry.filter(|entry| self.purges.allows_shared(&entry.ask)) else {
             shared.offer(Job::Unlink(*key));
             return Ok(Fetched::Gone);
         };
         let fresh = asked.control.max_age.is_none_or(|most| entry.kept.elapsed() <= most);
-        let entry = self.hold(entry, asked.rules);
+        let entry = self.hold_if_newer(entry, asked.rules);
         Ok(if fresh { Fetched::Entry(entry) } else { Fetched::Old })
     }
 

@@ -238,6 +238,12 @@ impl Cache {
         }
     }
 
+    /// Puts an answer into memory, unless there is a younger one: of a request that was told to refresh it.
+    pub(super) fn hold_if_newer(&self, entry: Entry, rules: &CacheRules) -> Arc<Entry> {
+        let younger = |known: &Arc<Entry>| known.kept > entry.kept && self.purges.allows_here(&known.ask);
+        self.entries.get(&entry.ask.key).filter(younger).unwrap_or_else(|| self.hold(entry, rules))
+    }
+
     /// Puts an answer into memory.
     pub(super) fn hold(&self, mut entry: Entry, rules: &CacheRules) -> Arc<Entry> {
         let vector = self.shelf_vector(&mut entry.ask, rules);
