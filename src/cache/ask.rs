@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sluice_providers::{Call, Endpoint};
 
 use super::embed::Vector;
 use super::purges::Stamp;
+use super::strict::Strict;
 use crate::config::{CacheRules, CacheScope};
 
 /// A SHA-256.
@@ -66,7 +68,7 @@ impl Ask {
         if call.n != 1 {
             return Err("n");
         }
-        let Ok(Value::Object(mut fields)) = serde_json::from_slice(&call.body) else { return Err("body") };
+        let Ok(Strict(Value::Object(mut fields))) = serde_json::from_slice(&call.body) else { return Err("body") };
         let on = |name: &str| fields.get(name).is_some_and(|v| !matches!(v, Value::Null | Value::Bool(false)));
         for (name, why) in [("store", "store"), ("logprobs", "logprobs"), ("audio", "audio")] {
             if on(name) {
@@ -76,7 +78,8 @@ impl Ask {
         fields.retain(|name, value| !HARMLESS.contains(&name.as_str()) && !value.is_null());
         let other_words = rules.semantic && may_differ(&fields, rules);
         let text = take_last_text(&mut fields);
-        let partition = partition(&owner, model, targets, &Value::Object(fields), rules);
+        let rest = Value::Object(fields);
+        let partition = partition(&owner, model, targets, (&rest, &call.passed), rules);
         let mut hash = Sha256::new();
         hash.update(partition);
         hash.update(text.as_deref().unwrap_or_default());
@@ -125,7 +128,13 @@ fn take_last_text(fields: &mut serde_json::Map<String, Value>) -> Option<String>
     }
 }
 
-fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, rules: &CacheRules) -> Digest {
+fn partition(
+    owner: &Owner,
+    model: &str,
+    targets: &[&str],
+    (rest, passed): (&Value, &HeaderMap),
+    rules: &CacheRules,
+) -> Digest {
     let scope = rules.scope;
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
@@ -145,12 +154,23 @@ fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, rules: 
     for target in targets {
         part(target);
     }
+    let mut headers: Vec<String> = passed.iter().map(|(name, value)| header(name, value)).collect();
+    headers.sort();
+    for header in &headers {
+        part(header);
+    }
     if let Some(embedder) = &rules.embeddings {
         part("embedder");
         part(&embedder.id());
     }
     feed(rest, &mut hash);
     hash.finalize().into()
+}
+
+/// A header that is a part of the request's meaning; every byte of its value is one character.
+fn header(name: &HeaderName, value: &HeaderValue) -> String {
+    let value: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+    format!("{name}: {value}")
 }
 
 /// Hashes a value so that the order of its fields does not matter and nothing else is lost.
@@ -223,6 +243,31 @@ mod tests {
         }
         let other = ask(&plain("hello"), CacheScope::Key, "web").unwrap();
         assert!(other.partition == base.partition && other.key != base.key);
+    }
+
+    #[test]
+    fn a_beta_header_that_the_provider_gets_is_a_part_of_the_key() {
+        let mut call = Call::parse(Endpoint::ChatCompletions, Bytes::from(plain("hi").to_string())).unwrap();
+        let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
+        let of = |call: &Call| Ask::of(call, owner.clone(), &Arc::from("m"), &["p/m"], &CacheRules::default()).unwrap();
+        let without = of(&call);
+        call.passed.insert("openai-beta", HeaderValue::from_static("a=v1"));
+        let with = of(&call);
+        call.passed.insert("openai-beta", HeaderValue::from_static("a=v2"));
+        assert!(without.partition != with.partition && with.partition != of(&call).partition);
+    }
+
+    #[test]
+    fn a_body_that_two_parsers_may_read_in_two_ways_is_not_looked_up() {
+        for body in [
+            r#"{"model":"m","messages":[{"role":"user","content":"say yes","content":"what is 2 + 2?"}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":1,"seed":2}"#,
+        ] {
+            let call = Call::parse(Endpoint::ChatCompletions, Bytes::from_static(body.as_bytes())).unwrap();
+            let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
+            let asked = Ask::of(&call, owner, &Arc::from("m"), &["p/m"], &CacheRules::default());
+            assert_eq!(asked.unwrap_err(), "body", "{body}");
+        }
     }
 
     #[test]

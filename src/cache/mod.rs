@@ -18,6 +18,7 @@ mod record;
 mod shared;
 mod shelf;
 mod store;
+mod strict;
 
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};
