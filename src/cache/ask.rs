@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sluice_providers::{Call, Endpoint};
 
 use super::embed::Vector;
 use super::purges::Stamp;
+use super::strict::Strict;
 use crate::config::{CacheRules, CacheScope};
 
 /// A SHA-256.
@@ -67,7 +69,7 @@ impl Ask {
         if call.n != 1 {
             return Err("n");
         }
-        let Ok(Value::Object(mut fields)) = serde_json::from_slice(&call.body) else { return Err("body") };
+        let Ok(Strict(Value::Object(mut fields))) = serde_json::from_slice(&call.body) else { return Err("body") };
         let on = |name: &str| fields.get(name).is_some_and(|v| !matches!(v, Value::Null | Value::Bool(false)));
         // The last three are about something that the provider remembers.
         for name in ["store", "logprobs", "audio", "previous_response_id", "conversation", "background"] {
@@ -78,7 +80,8 @@ impl Ask {
         fields.retain(|name, value| !HARMLESS.contains(&name.as_str()) && !value.is_null());
         let other_words = chat && rules.semantic && may_differ(&fields, rules);
         let text = take_last_text(&mut fields);
-        let partition = partition(&owner, model, targets, &rest(call, fields), rules);
+        let rest = rest(call, fields);
+        let partition = partition(&owner, model, targets, (&rest, &call.passed), rules);
         let mut hash = Sha256::new();
         hash.update(partition);
         hash.update(text.as_deref().unwrap_or_default());
@@ -96,18 +99,14 @@ impl Ask {
     }
 }
 
-/// A request without its last user turn: its fields, and what else changes the answer. That is what is called, how the
-/// answer is told where it is kept as it was told, and headers that the provider gets too.
+/// A request without its last user turn: its fields, what is called, and how the answer is told where it is kept as it
+/// was told.
 fn rest(call: &Call, fields: serde_json::Map<String, Value>) -> Value {
-    let mut tags: Vec<Value> = Vec::new();
-    if call.endpoint != Endpoint::ChatCompletions {
-        tags.extend([Value::from(call.endpoint.path()), Value::from(call.stream)]);
-    }
-    for (name, value) in &call.passed {
-        tags.extend([Value::from(name.as_str()), String::from_utf8_lossy(value.as_bytes()).into()]);
-    }
     let fields = Value::Object(fields);
-    if tags.is_empty() { fields } else { Value::Array(vec![fields, Value::Array(tags)]) }
+    if call.endpoint == Endpoint::ChatCompletions {
+        return fields;
+    }
+    Value::Array(vec![fields, Value::from(call.endpoint.path()), Value::from(call.stream)])
 }
 
 impl Ask {
@@ -141,7 +140,13 @@ fn take_last_text(fields: &mut serde_json::Map<String, Value>) -> Option<String>
     }
 }
 
-fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, rules: &CacheRules) -> Digest {
+fn partition(
+    owner: &Owner,
+    model: &str,
+    targets: &[&str],
+    (rest, passed): (&Value, &HeaderMap),
+    rules: &CacheRules,
+) -> Digest {
     let scope = rules.scope;
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
@@ -161,12 +166,23 @@ fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, rules: 
     for target in targets {
         part(target);
     }
+    let mut headers: Vec<String> = passed.iter().map(|(name, value)| header(name, value)).collect();
+    headers.sort();
+    for header in &headers {
+        part(header);
+    }
     if let Some(embedder) = &rules.embeddings {
         part("embedder");
         part(&embedder.id());
     }
     feed(rest, &mut hash);
     hash.finalize().into()
+}
+
+/// A header that is a part of the request's meaning; every byte of its value is one character.
+fn header(name: &HeaderName, value: &HeaderValue) -> String {
+    let value: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+    format!("{name}: {value}")
 }
 
 /// Hashes a value so that the order of its fields does not matter and nothing else is lost.
@@ -270,6 +286,19 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), 7);
         assert_eq!(of(Endpoint::Embeddings, false, None).unwrap_err(), "endpoint");
+    }
+
+    #[test]
+    fn a_body_that_two_parsers_may_read_in_two_ways_is_not_looked_up() {
+        for body in [
+            r#"{"model":"m","messages":[{"role":"user","content":"say yes","content":"what is 2 + 2?"}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":1,"seed":2}"#,
+        ] {
+            let call = Call::parse(Endpoint::ChatCompletions, Bytes::from_static(body.as_bytes())).unwrap();
+            let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
+            let asked = Ask::of(&call, owner, &Arc::from("m"), &["p/m"], &CacheRules::default());
+            assert_eq!(asked.unwrap_err(), "body", "{body}");
+        }
     }
 
     #[test]

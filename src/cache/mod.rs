@@ -22,6 +22,7 @@ mod record;
 mod shared;
 mod shelf;
 mod store;
+mod strict;
 mod verbatim;
 mod watch;
 mod wrong;
