@@ -264,7 +264,7 @@ mod tests {
                 "messages": [{"role": "user", "content": "hi"}]});
             let mut call = Call::parse(endpoint, Bytes::from(body.to_string())).unwrap();
             if let Some(beta) = beta {
-                call.passed.insert("anthropic-beta", http::HeaderValue::from_static(beta));
+                call.passed.insert("anthropic-beta", HeaderValue::from_static(beta));
             }
             let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
             let rules = CacheRules { semantic: true, ..CacheRules::default() };

@@ -34,6 +34,16 @@ pub trait Embed: Send + Sync {
     fn said(&self, opinion: &Opinion, agree: Option<bool>);
 }
 
+/// No embeddings model can be asked.
+#[async_trait]
+impl Embed for () {
+    async fn embed(&self, _: &Embedder, _: &[&str]) -> Option<Vec<Vector>> {
+        None
+    }
+
+    fn said(&self, _: &Opinion, _: Option<bool>) {}
+}
+
 /// One look-up's way to ask.
 pub(super) struct Outside<'a> {
     embed: &'a dyn Embed,

@@ -29,7 +29,7 @@ impl Cache {
         let ttl = entry.ttl.saturating_sub(entry.kept.elapsed());
         let (answer, kept, made) = (entry.answer.clone(), entry.kept, entry.made);
         // What is replaced takes its prompt off the shelf.
-        self.entries.insert(*key, Arc::new(Entry { answer, ask, shelved: None, kept, ttl, made }));
+        self.entries.insert(*key, Arc::new(Entry { answer, ask, shelved: None, dimensions: 0, kept, ttl, made }));
         self.entries.run_pending_tasks();
     }
 }

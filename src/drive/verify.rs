@@ -70,6 +70,8 @@ async fn live(gateway: &Arc<Gateway>, flight: Box<Flight>) -> Option<Bytes> {
     }
     match answer.payload {
         Payload::Whole(bytes) => Some(bytes),
+        // Nothing that is kept, and so nothing that is checked.
+        Payload::Sound(_) => None,
         Payload::Stream(mut events) => {
             let mut all = BytesMut::new();
             while let Some(bytes) = poll_fn(|cx| events.poll_next(cx)).await {

@@ -96,7 +96,7 @@ fn ask(config: &Config, who: &Identity, model: &str, part: &Demand) -> Ask {
     let subject = who.subject(model);
     let charge = |limit: &Arc<Limit>| {
         let amount = limit.amount_of(part);
-        Charge { scope: limit.scope_key(&subject), amount, sunk: amount, limit: Arc::clone(limit) }
+        Charge { scope: limit.scope_key(&subject).into(), amount, sunk: amount, limit: Arc::clone(limit) }
     };
     let limits = config.policies.limits_for(&subject).filter(|limit| limit.kind != Kind::Concurrent);
     Ask {

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::metrics::Buckets;
+use super::request_metrics::Buckets;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
 const EMBEDDING_METRICS: [(&str, &str); 5] = [

@@ -198,7 +198,7 @@ async fn ask(
         return Err((NoVectors::Refused(head.status), Blame::of(&error)));
     }
     let body = read.ok_or(unreachable)?;
-    let exchange = Exchange { call, target: &target.target };
+    let exchange = Exchange { call, target: &target.target, prompt: 0 };
     let translated = adapter.reply(&upstream, body, &exchange);
     let reply = translated.map_err(|_: TranslateError| (NoVectors::Unreadable, Blame::Target))?;
     let units = units(&reply.body).ok_or((NoVectors::Unreadable, Blame::Target))?;

@@ -82,8 +82,8 @@ proptest! {
 #[test]
 fn other_words_find_the_answer_of_their_own_partition_only() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
-    cache.keep(ask(1, 1, MADE, &rules), answer(1, 1), MADE, &rules);
-    assert_eq!(find(&cache, &ask(1, 1, MADE, &rules), &control(), &rules).unwrap().tier, Tier::Exact);
+    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), MADE, &rules);
+    assert_eq!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).unwrap().tier, Tier::Exact);
     let other = find(&cache, &ask(1, 1, 1, &rules), &control(), &rules).unwrap();
     assert!(matches!(other.tier, Tier::Semantic(similarity) if similarity > 0.7), "{:?}", other.tier);
     assert!(find(&cache, &ask(1, 1, 2, &rules), &control(), &rules).is_none(), "another country");
@@ -112,20 +112,20 @@ fn the_answer_to_a_request_under_way_does_not_outlive_a_purge() {
     let asked = ask(1, 1, 0, &rules).since(cache.stamp());
     purge(&cache, 1);
     cache.keep(asked, answer(1, 1), MADE, &rules);
-    assert!(find(&cache, &ask(1, 1, MADE, &rules), &control(), &rules).is_none());
-    cache.keep(ask(1, 1, MADE, &rules).since(cache.stamp()), answer(1, 1), MADE, &rules);
-    assert!(find(&cache, &ask(1, 1, MADE, &rules), &control(), &rules).is_some());
+    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_none());
+    cache.keep(ask(1, 1, 0, &rules).since(cache.stamp()), answer(1, 1), MADE, &rules);
+    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_some());
 }
 
 #[test]
 fn what_is_too_old_or_too_large_is_not_found() {
     let cache = Cache::new(1 << 20);
     let brief = CacheRules { ttl: Duration::ZERO, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, MADE, &brief), answer(1, 1), MADE, &brief);
-    assert!(find(&cache, &ask(1, 1, MADE, &brief), &control(), &brief).is_none());
+    cache.keep(ask(1, 1, 0, &brief), answer(1, 1), MADE, &brief);
+    assert!(find(&cache, &ask(1, 1, 0, &brief), &control(), &brief).is_none());
     let small = CacheRules { max_entry: 16, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, MADE, &small), answer(1, 1), MADE, &small);
-    assert!(find(&cache, &ask(1, 1, MADE, &small), &control(), &small).is_none());
+    cache.keep(ask(1, 1, 0, &small), answer(1, 1), MADE, &small);
+    assert!(find(&cache, &ask(1, 1, 0, &small), &control(), &small).is_none());
 }
 
 /// Words that the verifier finds the same question, and whose vectors are not the same.
@@ -145,7 +145,7 @@ async fn an_embeddings_model_makes_the_shortlist_and_a_partition_of_its_own() {
         assert!(find(&cache, &ask(1, 1, question, &built_in), &control(), &built_in).is_none(), "another embedder");
     }
     let other = with("embeddings: { model: p/e, dimensions: 7 }");
-    assert_ne!(ask(1, 1, MADE, &other).partition, ask(1, 1, MADE, &own).partition);
+    assert_ne!(ask(1, 1, 0, &other).partition, ask(1, 1, 0, &own).partition);
     assert!(cache.find(&ask(1, 1, 2, &own), &control(), &own, &words).await.is_none(), "the verifier stays");
 }
 
