@@ -64,7 +64,7 @@ impl App {
         };
         let ext_proc = envoys.as_ref().and_then(extproc::Bound::addr);
         let gateway = build(config)?;
-        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let (stop, end) = (CancellationToken::new(), gateway.end.clone());
         let readiness = Readiness::default();
         if let Some(path) = watched {
             watch(&gateway, path, stop.clone());
@@ -168,6 +168,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),
+        end: CancellationToken::new(),
         offload: Offload::new(cores),
     });
     gateway.sinks.reloaded(&gateway.live.status());

@@ -86,7 +86,7 @@ impl Cache {
         shared.store.connect().await?;
         let synced = self.sync(shared).await;
         synced.map_err(|_| {
-            let why = "it cannot agree with the other replicas on what was purged";
+            let why = "it does not say what was purged: the user may lack rights that docs/redis.md lists";
             shared.store.give_up(why);
             why.to_owned()
         })

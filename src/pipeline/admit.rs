@@ -105,7 +105,8 @@ async fn rest(terms: &Terms<'_>, mut place: Place, due: Instant) {
     }
 }
 
-fn ask(config: &Config, who: &Identity, plan: &Plan, counted: &Counted) -> Ask {
+/// What a request asks for.
+pub(super) fn ask(config: &Config, who: &Identity, plan: &Plan, counted: &Counted) -> Ask {
     let subject = who.subject(plan.model());
     let demand = counted.demand();
     // If the replica dies, the prompt has been sent or was about to be.

@@ -309,6 +309,8 @@ pub struct Tally {
     pub target: Option<Arc<str>>,
     /// Prompt tokens.
     pub input: u64,
+    /// Of them, those that the provider read from its cache.
+    pub cached_input: u64,
     /// Tokens of the answer.
     pub output: u64,
     /// Micro-dollars; 0 where no price is known.

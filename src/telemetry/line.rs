@@ -7,7 +7,7 @@ use super::record::{Record, Tried};
 
 /// Appends the line of a request, with its end.
 pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
-    let [input, cached, _, output, reasoning] = record.tokens;
+    let [input, cached, written, output, reasoning] = record.tokens;
     let since = record.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut line = Line { out, digits: itoa::Buffer::new(), between: b'{' };
     line.number("ts_ms", u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
@@ -42,6 +42,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
     line.number("output_bound", record.output_bound);
     line.number("input_tokens", input);
     line.number("cached_input_tokens", cached);
+    line.number("cache_write_tokens", written);
     line.number("output_tokens", output);
     line.number("reasoning_tokens", reasoning);
     line.text("usage", if record.usage_reported { "provider" } else { "counted" });

@@ -15,6 +15,7 @@ use sluice_providers::UpstreamRequest;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::body;
 use super::credentials::{Auth, Keychain, Verdict};
 use super::http1::{self, Fault};
 use super::outgoing::{Outgoing, root};
@@ -99,6 +100,8 @@ impl Upstreams {
     ) -> Result<Response<Incoming>, Error> {
         let client = self.client(provider, connect)?;
         let auth = self.keychain.of(provider)?;
+        // A signature is over one slice, and the client sends again what an HTTP/2 peer refused only if it is one.
+        let whole = auth.signs() || provider.http2;
         // What is sent as it comes can be sent once.
         let tries = if tail.is_some() { 1 } else { auth.tries() };
         let (mut request, mut tail) = (Some(request), tail);
@@ -108,7 +111,7 @@ impl Upstreams {
             let body = std::mem::take(&mut next.body);
             let (body, length) = match tail.take() {
                 Some(tail) => tail.after(body),
-                None => (body.into(), None),
+                None => (body::of(body, whole), None),
             };
             let mut outgoing = Outgoing::new(provider, next, body, length);
             let used = outgoing.sign(&auth).await.map_err(|why| no_credentials(provider, &why))?;
@@ -125,7 +128,7 @@ impl Upstreams {
     /// credentials among them. Which key an answer belongs to is not learned: none is rested for a refusal.
     pub async fn signed(&self, provider: &Provider, request: &UpstreamRequest) -> Result<Signed, Error> {
         let auth = self.keychain.of(provider)?;
-        let mut outgoing = Outgoing::new(provider, request.clone(), request.body.clone().into(), None);
+        let mut outgoing = Outgoing::new(provider, request.clone(), request.body.clone().into_bytes().into(), None);
         outgoing.sign(&auth).await.map_err(|why| no_credentials(provider, &why))?;
         let path = outgoing.path().map_err(|why| unsendable(provider, &why))?;
         Ok(Signed { path: path.as_str().to_owned(), headers: outgoing.headers })
@@ -139,9 +142,8 @@ impl Upstreams {
 
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
-        let targets = || config.models.values().flat_map(|model| &model.targets);
         let used = |url: &str, terms: Terms| {
-            targets().any(|target| {
+            config.routes().flat_map(|model| &model.targets).any(|target| {
                 target.provider.base_url == url && Terms::of(&target.provider, target.timeouts.connect) == terms
             })
         };

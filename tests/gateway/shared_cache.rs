@@ -44,6 +44,14 @@ fn cached(response: &Response) -> String {
     header.map_or_else(|| "nothing said".to_owned(), |value| value.to_str().unwrap().to_owned())
 }
 
+/// What the cache made of a question, with its answer read to the end: one that a client leaves is not kept.
+async fn ask(gate: &Gate, text: &str) -> (u16, String) {
+    let response = gate.chat(question(text)).await;
+    let said = (response.status().as_u16(), cached(&response));
+    response.bytes().await.unwrap();
+    said
+}
+
 /// What the cache has, without asking a provider.
 async fn only(gate: &Gate, text: &str) -> Response {
     let request = gate.client.post(gate.url("/v1/chat/completions")).bearer_auth(KEY);
@@ -89,7 +97,7 @@ async fn share(redis: &Server, index: &str) {
         until("the purge is heard", async || only(&b, text).await.status().as_u16() == 504).await;
     }
     // What is asked after it is kept and shared again.
-    assert_eq!(cached(&b.chat(question(ASKED)).await), "miss");
+    assert_eq!(ask(&b, ASKED).await, (200, "miss".to_owned()));
     until("shared again", async || finds(&a, OTHER_WORDS, "hit-semantic").await).await;
     assert_eq!(a.mock.requests().len(), 1);
     let metrics = b.admin("/metrics").await;
@@ -115,7 +123,7 @@ async fn two_replicas_share_answers_with_ft_search() {
 async fn two_replicas_without_their_redis_miss_and_never_fail() {
     let redis = Server::start();
     let (a, b) = (replica(&redis, SEMANTIC).await, replica(&redis, SEMANTIC).await);
-    assert_eq!(cached(&a.chat(question(ASKED)).await), "miss");
+    assert_eq!(ask(&a, ASKED).await, (200, "miss".to_owned()));
     until("shared", async || finds(&b, ASKED, "hit-exact").await).await;
     let port = redis.port();
     drop(redis);
@@ -123,8 +131,7 @@ async fn two_replicas_without_their_redis_miss_and_never_fail() {
         assert!(finds(&b, text, "hit-semantic").await || finds(&b, text, "hit-exact").await, "{text}: it is in memory");
     }
     for text in ["How do I reverse a list in Python?", "Why is the sky blue?"] {
-        let response = b.chat(question(text)).await;
-        assert_eq!((response.status().as_u16(), cached(&response)), (200, "miss".to_owned()));
+        assert_eq!(ask(&b, text).await, (200, "miss".to_owned()));
     }
     until("the loss is noticed", async || shared(&b).await["up"] == json!(false)).await;
     assert!(shared(&b).await["why"].is_string());
@@ -137,8 +144,29 @@ async fn two_replicas_without_their_redis_miss_and_never_fail() {
         until("it is used again", async || shared(gate).await["up"] == json!(true)).await;
     }
     until("the purge is heard", async || only(&b, ASKED).await.status().as_u16() == 504).await;
-    assert_eq!(cached(&a.chat(question(ASKED)).await), "miss");
+    assert_eq!(ask(&a, ASKED).await, (200, "miss".to_owned()));
     until("shared again", async || finds(&b, ASKED, "hit-exact").await).await;
+    drop(redis);
+}
+
+#[tokio::test]
+async fn two_replicas_that_start_before_their_redis_share_when_it_comes() {
+    let port = { Server::start().port() };
+    let extra = format!("cache: {{ redis: {{ url: \"redis://127.0.0.1:{port}/0\", timeout: 1s }} }}\n");
+    let a = Gate::start(&[], &extra, Behaviour::default()).await;
+    let b = Gate::start(&[], &extra, Behaviour::default()).await;
+    for (gate, how) in [(&a, "miss"), (&a, "hit-exact"), (&b, "miss")] {
+        assert_eq!(ask(gate, "alone").await, (200, how.to_owned()));
+    }
+    assert_eq!(purge(&b, "").await.0, 503);
+    assert!(finds(&a, "alone", "hit-exact").await, "nobody could be told");
+    let redis = Server::at(port);
+    for gate in [&a, &b] {
+        until("it is used", async || shared(gate).await["up"] == json!(true)).await;
+    }
+    until("the purge is heard", async || only(&a, "alone").await.status().as_u16() == 504).await;
+    assert_eq!(ask(&a, "together").await, (200, "miss".to_owned()));
+    until("shared", async || finds(&b, "together", "hit-exact").await).await;
     drop(redis);
 }
 
@@ -149,7 +177,7 @@ async fn two_replicas_forget_what_has_had_its_time() {
     {
         let brief = "{ mode: semantic, scope: tenant, ttl: 1s";
         let (a, b) = (replica(&redis, brief).await, replica(&redis, brief).await);
-        assert_eq!(cached(&a.chat(question(ASKED)).await), "miss");
+        assert_eq!(ask(&a, ASKED).await, (200, "miss".to_owned()));
         let keys = || redis.cli(&["--raw", "keys", "sluice:cache:*"]);
         until("written", async || keys().contains(":e:")).await;
         until("it is over", async || only(&a, ASKED).await.status().as_u16() == 504).await;
@@ -171,10 +199,10 @@ async fn two_replicas_do_not_believe_what_was_not_written_for_the_question() {
     let exact = "{ scope: tenant";
     let (a, b) = (replica(&redis, exact).await, replica(&redis, exact).await);
     let keys = || redis.cli(&["--raw", "keys", "sluice:cache:*:e:*"]);
-    assert_eq!(cached(&a.chat(question("one")).await), "miss");
+    assert_eq!(ask(&a, "one").await, (200, "miss".to_owned()));
     until("written", async || !keys().is_empty()).await;
     let one = keys();
-    assert_eq!(cached(&a.chat(question("two")).await), "miss");
+    assert_eq!(ask(&a, "two").await, (200, "miss".to_owned()));
     until("both written", async || keys().lines().count() == 2).await;
     let two = keys().lines().find(|key| **key != *one).unwrap().to_owned();
     assert_eq!(redis.cli(&["copy", &one, &two, "replace"]), "1");
@@ -187,8 +215,7 @@ async fn two_replicas_do_not_believe_what_was_not_written_for_the_question() {
     redis.cli(&["lpush", &one, "x"]);
     redis.cli(&["set", &two, "SCA1"]);
     for text in ["one", "two"] {
-        let response = b.chat(question(text)).await;
-        assert_eq!((response.status().as_u16(), cached(&response)), (200, "miss".to_owned()), "{text}");
+        assert_eq!(ask(&b, text).await, (200, "miss".to_owned()), "{text}");
     }
 }
 
@@ -201,7 +228,7 @@ async fn two_replicas_share_through_the_redis_of_their_limits_unless_told_not_to
     let alone = Gate::start(&[], &with("{ shared: false }"), Behaviour::default()).await;
     assert_eq!(shared(&alone).await, Value::Null);
     until("connected", async || shared(&a).await["up"] == json!(true) && shared(&b).await["up"] == json!(true)).await;
-    assert_eq!(cached(&a.chat(question("hello")).await), "miss");
+    assert_eq!(ask(&a, "hello").await, (200, "miss".to_owned()));
     until("shared", async || finds(&b, "hello", "hit-exact").await).await;
     assert_eq!(only(&alone, "hello").await.status().as_u16(), 504);
 }

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod caches;
+#[cfg(test)]
 mod clock;
 #[cfg(test)]
 mod conformance;

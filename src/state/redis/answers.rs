@@ -14,11 +14,9 @@ use uuid::Uuid;
 
 use super::connect::{Connection, Connector};
 use super::link::explain;
+use super::wire::{Digest, hex, millis};
 use crate::config::{Redis, RedisMode};
 use crate::telemetry::SharedCacheMetrics;
-
-/// A SHA-256.
-pub(super) type Digest = [u8; 32];
 
 /// Part of every key: what keys hold of another version is not read.
 const VERSION: u32 = 1;
@@ -28,6 +26,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// As in `link`: so many missed deadlines in a row, and nothing heard for so long, open the breaker.
 const STRIKES: u32 = 3;
 const SILENCE: Duration = Duration::from_millis(250);
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 /// Purges that are remembered; more begin a new epoch, in which nothing older is found.
 const MOST_PURGES: usize = 4096;
 
@@ -95,6 +94,8 @@ pub struct Answers {
     lost: Notify,
     /// Why it is not used: one log line per change.
     down: Mutex<Option<String>>,
+    /// When a call that was refused was logged last.
+    complained: Mutex<Option<Instant>>,
     metrics: SharedCacheMetrics,
 }
 
@@ -106,13 +107,14 @@ impl Answers {
             cluster: config.mode == RedisMode::Cluster,
             prefix: format!("{}:cache:{VERSION}:", config.prefix),
             deadline: config.timeout,
-            embedding: (embedding.0.to_owned(), embedding.1),
+            embedding: (format!("{}-{}", embedding.0, embedding.1), embedding.1),
             current: ArcSwapOption::empty(),
             strikes: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             begun: Instant::now(),
             lost: Notify::new(),
             down: Mutex::new(None),
+            complained: Mutex::new(None),
             metrics,
         })
     }
@@ -239,7 +241,16 @@ impl Answers {
         if !server || moved || op == "nearest" {
             self.lose(session, &explain(error));
         } else {
-            tracing::debug!(op, %error, "the shared cache refused a call");
+            self.complain(op, &explain(error));
+        }
+    }
+
+    /// A server that is full or does not allow a command says so to every call: one line a minute.
+    fn complain(&self, op: &'static str, why: &str) {
+        let mut last = self.complained.lock();
+        if last.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
+            *last = Some(Instant::now());
+            tracing::warn!(op, why, "the shared cache refuses calls");
         }
     }
 
@@ -276,7 +287,7 @@ impl Answers {
         let session = self.session()?;
         let mut connection = session.connection.clone();
         let mut cmd = redis::cmd("SET");
-        cmd.arg(self.entry_key(key)).arg(value).arg("PX").arg(millis(ttl));
+        cmd.arg(self.entry_key(key)).arg(value).arg("PX").arg(lifetime(ttl));
         let call = async move { cmd.query_async::<()>(&mut connection).await };
         self.timed("set", Instant::now() + BEHIND, &session, call).await
     }
@@ -369,22 +380,8 @@ impl Answers {
     }
 }
 
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX as u64)
-}
-
-pub(super) fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What [`hex`] wrote.
-pub(super) fn unhex(text: &str) -> Option<Digest> {
-    let mut digest = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(digest)
+/// A time to live, milliseconds: none is not one, and the server adds it to its clock.
+pub(super) fn lifetime(time: Duration) -> u64 {
+    const TEN_YEARS: u64 = 10 * 365 * 24 * 3600 * 1000;
+    millis(time).clamp(1, TEN_YEARS)
 }

@@ -4,11 +4,12 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::{RedisResult, Script, Value};
+use redis::{Cmd, RedisResult, Script, Value};
 use tokio::time::Instant;
 
-use super::answers::{AnswerIndex, Answers, Digest, Fault, Session, hex, millis, unhex};
+use super::answers::{AnswerIndex, Answers, Fault, Session, lifetime};
 use super::connect::Connection;
+use super::wire::{Digest, hex, unhex};
 
 /// Prompts of one partition in a vector set; the first to end go first.
 const MOST_IN_SET: usize = 10_000;
@@ -69,8 +70,12 @@ impl Answers {
         if self.cluster {
             return AnswerIndex::Stream;
         }
-        match self.create_index(&mut connection).await {
-            Ok(()) => AnswerIndex::Search,
+        let searched = match self.create_index(&mut connection).await {
+            Ok(()) => self.search(&[0; 32], &vector, 1).query_async::<Vec<Value>>(&mut connection).await,
+            Err(error) => Err(error),
+        };
+        match searched {
+            Ok(_) => AnswerIndex::Search,
             Err(error) => {
                 tracing::debug!(%error, "the shared cache has no FT.SEARCH");
                 AnswerIndex::Stream
@@ -101,7 +106,7 @@ impl Answers {
         match session.index {
             AnswerIndex::VectorSets => {
                 let keys = self.set_keys(partition);
-                let (ttl, most) = (millis(ttl).to_string(), MOST_IN_SET.to_string());
+                let (ttl, most) = (lifetime(ttl).to_string(), MOST_IN_SET.to_string());
                 let args = [blob(vector), element(prompt).into_bytes(), ttl.into_bytes(), most.into_bytes()];
                 self.script::<Value>("shelve", &SHELVE, SHELVE_CODE, &keys, &args).await.map(drop)
             }
@@ -110,7 +115,7 @@ impl Answers {
                 let mut pipe = redis::pipe();
                 pipe.atomic().cmd("HSET").arg(&key).arg("p").arg(hex(partition)).arg("v").arg(blob(vector));
                 pipe.arg("k").arg(hex(&prompt.key)).arg("t").arg(&prompt.text).ignore();
-                pipe.cmd("PEXPIRE").arg(&key).arg(millis(ttl)).ignore();
+                pipe.cmd("PEXPIRE").arg(&key).arg(lifetime(ttl)).ignore();
                 let mut connection = session.connection.clone();
                 let call = async move { pipe.query_async::<()>(&mut connection).await };
                 self.timed("shelve", Instant::now() + BEHIND, &session, call).await
@@ -119,7 +124,7 @@ impl Answers {
                 let mut cmd = redis::cmd("XADD");
                 cmd.arg(self.stream_key()).arg("MAXLEN").arg("~").arg(MOST_IN_STREAM).arg("*");
                 cmd.arg("k").arg(&prompt.key[..]).arg("p").arg(&partition[..]).arg("t").arg(&prompt.text);
-                cmd.arg("x").arg(millis(ttl));
+                cmd.arg("x").arg(lifetime(ttl));
                 let mut connection = session.connection.clone();
                 let call = async move { cmd.query_async::<Value>(&mut connection).await };
                 self.timed("shelve", Instant::now() + BEHIND, &session, call).await.map(drop)
@@ -188,15 +193,20 @@ impl Answers {
         count: usize,
         until: Instant,
     ) -> Result<Vec<SharedPrompt>, Fault> {
-        let mut cmd = redis::cmd("FT.SEARCH");
-        cmd.arg(self.index_name()).arg(format!("(@p:{{{}}})=>[KNN {count} @v $q AS d]", hex(partition)));
-        cmd.arg("PARAMS").arg(2).arg("q").arg(blob(vector)).arg("SORTBY").arg("d");
-        cmd.arg("RETURN").arg(2).arg("k").arg("t").arg("LIMIT").arg(0).arg(count).arg("DIALECT").arg(2);
+        let cmd = self.search(partition, &blob(vector), count);
         let mut connection = session.connection.clone();
         let call = async move { cmd.query_async::<Vec<Value>>(&mut connection).await };
         let rows = self.timed("nearest", until, session, call).await?;
         // The number of rows, then each row's key and its fields.
         Ok(rows.into_iter().skip(1).filter_map(row).collect())
+    }
+
+    fn search(&self, partition: &Digest, vector: &[u8], count: usize) -> Cmd {
+        let mut cmd = redis::cmd("FT.SEARCH");
+        cmd.arg(self.index_name()).arg(format!("(@p:{{{}}})=>[KNN {count} @v $q AS d]", hex(partition)));
+        cmd.arg("PARAMS").arg(2).arg("q").arg(vector).arg("SORTBY").arg("d");
+        cmd.arg("RETURN").arg(2).arg("k").arg("t").arg("LIMIT").arg(0).arg(count).arg("DIALECT").arg(2);
+        cmd
     }
 
     /// The prompts after a place of the stream, `""` being its beginning.

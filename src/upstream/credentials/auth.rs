@@ -84,6 +84,11 @@ impl Auth {
         if let Live::Keys { ring, .. } = &self.0 { ring.len().max(1) } else { 1 }
     }
 
+    /// Whether the credentials are made of the body: then it must be in one slice.
+    pub(in crate::upstream) fn signs(&self) -> bool {
+        matches!(self.0, Live::Aws(_))
+    }
+
     /// Puts the credentials on a request, whose other headers and body must be final. Waits only
     /// for a first token. The error is for operators and holds no secret.
     pub(in crate::upstream) async fn apply(&self, request: &mut reqwest::Request) -> Result<Used, String> {
