@@ -64,7 +64,7 @@ impl App {
         };
         let ext_proc = envoys.as_ref().and_then(extproc::Bound::addr);
         let gateway = build(config)?;
-        let (stop, end) = (CancellationToken::new(), CancellationToken::new());
+        let (stop, end) = (CancellationToken::new(), gateway.end.clone());
         let readiness = Readiness::default();
         if let Some(path) = watched {
             watch(&gateway, path, stop.clone());
@@ -76,6 +76,8 @@ impl App {
         gateway.tasks.spawn(operators.run(private, end.clone()));
         let (store, working) = (Arc::clone(&gateway.store), end.clone());
         gateway.tasks.spawn(async move { store.run(working).await });
+        let (kept, end_tidying) = (Arc::clone(&gateway), end.clone());
+        gateway.tasks.spawn(async move { kept.upstreams.tidy(end_tidying).await });
         let (cache, sharing) = (Arc::clone(&gateway.cache), end.clone());
         gateway.tasks.spawn(async move { cache.work(sharing).await });
         let (checked, end_checks) = (Arc::clone(&gateway), end.clone());
@@ -166,6 +168,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         budget: Budget::default(),
         sinks,
         tasks: TaskTracker::new(),
+        end: CancellationToken::new(),
         offload: Offload::new(cores),
     });
     gateway.sinks.reloaded(&gateway.live.status());

@@ -101,7 +101,10 @@ impl Error {
 
     /// 413 for a body over `cap` bytes.
     pub fn too_large(cap: usize) -> Self {
-        let message = format!("the request body is larger than the {cap} bytes this gateway accepts (limits.max_body)");
+        let message = format!(
+            "the request body is larger than the {cap} bytes this gateway accepts (limits.max_body, or \
+             limits.max_upload for a form with a file)"
+        );
         let mut error = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", message);
         error.close = true;
         error

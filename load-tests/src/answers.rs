@@ -16,6 +16,7 @@ use serde_json::json;
 use sluice::cache::{Answer, Ask, Cache, Control, Owner};
 use sluice::config::{CacheRules, Redis, RedisMode};
 use sluice::telemetry::SharedCacheMetrics;
+use sluice_policies::Demand;
 use sluice_providers::{Call, Endpoint};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -141,13 +142,14 @@ impl Fleet {
     fn keep(&self, cache: &Cache, text: &str) -> Result<(), Failure> {
         let message = json!({"role": "assistant", "content": "A sentence or two, as answers go. ".repeat(20)});
         let value = json!({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "stop"}]});
-        let answer = Answer::of_json(Bytes::from(value.to_string())).ok_or("not an answer")?;
-        cache.keep(self.ask(cache, text)?, answer, 0, &self.rules);
+        let answer = Answer::of(Endpoint::ChatCompletions, Bytes::from(value.to_string()), false, None);
+        let answer = answer.ok_or("not an answer")?;
+        cache.keep(self.ask(cache, text)?, answer, Demand { input: 0, output: 0, cost_micros: 0 }, &self.rules);
         Ok(())
     }
 
     async fn finds(&self, cache: &Cache, text: &str) -> Result<bool, Failure> {
-        Ok(cache.find(&self.ask(cache, text)?, &self.control, &self.rules).await.is_some())
+        Ok(cache.find(&self.ask(cache, text)?, &self.control, &self.rules, &()).await.is_some())
     }
 }
 

@@ -101,6 +101,21 @@ impl Client {
         Ok(())
     }
 
+    /// Sends and reads the reply to its end; what the gateway says of its cache, empty if it has none.
+    pub(crate) async fn outcome(&self, body: Bytes) -> Result<String, Failure> {
+        let response = self.post(body).await?;
+        if !response.status().is_success() {
+            return Err(format!("status {}", response.status()).into());
+        }
+        let told = response.headers().get("x-sluice-cache").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let told = told.to_owned();
+        let mut reply = response.into_body();
+        while let Some(frame) = reply.frame().await {
+            frame?;
+        }
+        Ok(told)
+    }
+
     /// Sends and reads the reply, whatever its status.
     pub(crate) async fn reply(&self, body: Bytes) -> Result<Reply, Failure> {
         let response = self.post(body).await?;

@@ -100,6 +100,19 @@ pub(crate) fn pace(rate: f64, time: Duration) -> mpsc::UnboundedReceiver<Instant
 
 /// Requests at `rate` per second; each is timed from when it was due.
 pub(crate) async fn open(client: &Client, body: &Bytes, rate: f64, time: Duration) -> Result<Measured, Failure> {
+    let next = || {
+        let (client, body) = (client.clone(), body.clone());
+        async move { client.whole(body).await }
+    };
+    open_each(next, rate, time).await
+}
+
+/// As [`open`], with whatever `next` sends.
+pub(crate) async fn open_each<F: Future<Output = Result<(), Failure>> + Send + 'static>(
+    mut next: impl FnMut() -> F,
+    rate: f64,
+    time: Duration,
+) -> Result<Measured, Failure> {
     let mut measured = Measured::new()?;
     let begin = Instant::now();
     let mut due = pace(rate, time);
@@ -110,10 +123,10 @@ pub(crate) async fn open(client: &Client, body: &Bytes, rate: f64, time: Duratio
     };
     loop {
         tokio::select! {
-            next = due.recv() => {
-                let Some(due) = next else { break };
-                let (client, body) = (client.clone(), body.clone());
-                requests.spawn(async move { client.whole(body).await.map(|()| due.elapsed()) });
+            due = due.recv() => {
+                let Some(due) = due else { break };
+                let request = next();
+                requests.spawn(async move { request.await.map(|()| due.elapsed()) });
             }
             Some(done) = requests.join_next() => note(done?),
         }

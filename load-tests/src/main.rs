@@ -2,6 +2,8 @@
 
 mod answers;
 mod balance;
+mod cache;
+mod cache_prompts;
 mod client;
 mod crowd;
 mod drain;
@@ -10,6 +12,7 @@ mod failover;
 mod fetch;
 mod fleet;
 mod generate;
+mod large;
 mod measure;
 mod noop;
 mod overhead;
@@ -46,6 +49,8 @@ struct Cli {
 enum Command {
     /// What the gateway adds to a request and to a stream, in time, CPU and memory.
     Overhead(overhead::Options),
+    /// What a conversation of a megabyte costs, known to the gateway or new to it.
+    Large(large::Options),
     /// Whether replicas together ever grant more tokens than a limit allows, whatever fails.
     Quota(quota::Options),
     /// Who is served first at a full pool, and whether keys of one class get the same.
@@ -62,6 +67,8 @@ enum Command {
     Failover(failover::Options),
     /// How much of long conversations is found in the engines' caches, by the way targets are picked.
     Prefix(prefix::Options),
+    /// What the cache adds to requests that it cannot answer, and what is left of those that it can.
+    Cache(cache::Options),
     /// Balancing over simulated engines, one of them slow, against an oracle.
     Balance(balance::Options),
     /// The provider; the measurements start it as a process of its own.
@@ -82,6 +89,7 @@ async fn mock() -> Result<(), Failure> {
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Overhead(options) => overhead::run(&options).await,
+        Command::Large(options) => large::run(&options).await,
         Command::Quota(options) => quota::run(&options).await,
         Command::Priority(options) => priority::run(&options).await,
         Command::Drain(options) => drain::run(&options).await,
@@ -90,6 +98,7 @@ async fn main() -> ExitCode {
         Command::Envoy(options) => envoy::run(&options).await,
         Command::Failover(options) => failover::run(&options).await,
         Command::Prefix(options) => prefix::run(&options).await,
+        Command::Cache(options) => cache::run(&options).await,
         Command::Balance(options) => balance::run(&options),
         Command::Mock => mock().await,
         Command::Noop => noop::serve().await,

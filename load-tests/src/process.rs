@@ -168,12 +168,13 @@ pub(crate) async fn nginx(mock: SocketAddr, folder: &Path) -> Result<Option<Serv
         &config,
         format!(
             "daemon off;\npid {place}/nginx.pid;\nerror_log stderr;\nworker_processes 2;\n\
-             events {{ worker_connections 16384; }}\nhttp {{\n  access_log off;\n  keepalive_requests 1000000000;\n  \
+             events {{ worker_connections 16384; }}\nhttp {{\n  access_log off;\n  client_max_body_size 0;\n  keepalive_requests 1000000000;\n  \
              client_body_temp_path {place}/body;\n  proxy_temp_path {place}/proxy;\n  fastcgi_temp_path {place}/fastcgi;\n  \
              uwsgi_temp_path {place}/uwsgi;\n  scgi_temp_path {place}/scgi;\n  \
              upstream mock {{ server {mock}; keepalive 256; keepalive_requests 1000000000; }}\n  \
              server {{\n    listen {addr};\n    location / {{\n      proxy_pass http://mock;\n      \
-             proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      proxy_buffering off;\n    \
+             proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      proxy_buffering off;\n      \
+             proxy_request_buffering off;\n    \
              }}\n  }}\n}}\n"
         ),
     )?;

@@ -3,17 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_saphyr::{Location, Spanned};
 
 use crate::amount::{self, Amount};
+use crate::classes;
 use crate::glob::Glob;
+use crate::hits::HitCost;
 use crate::level::EXACT;
 use crate::limit::{Kind, Limit, Matcher, Mode, OnStoreDown, Scope, Unit, Window};
 use crate::raw::{RawClass, RawKey, RawLimit, RawLongLimit, RawMode, RawPolicy, RawScope, RawStoreDown};
 use crate::sentence::{self, Draft, Period};
-use crate::set::{Class, Key, PolicySet};
+use crate::set::{Key, PolicySet};
 
 const DEFAULT_OUTPUT: u64 = 4096;
 
@@ -57,7 +58,7 @@ impl std::error::Error for PolicyError {}
 pub(crate) fn run(files: &[PolicyFile]) -> Result<PolicySet, Vec<PolicyError>> {
     let mut compiler =
         Compiler { set: PolicySet::default(), errors: Vec::new(), file: String::new(), ids: HashSet::new() };
-    for class in built_in() {
+    for class in classes::built_in() {
         compiler.set.classes.insert(Arc::clone(&class.name), Arc::new(class));
     }
     let mut parsed = Vec::new();
@@ -90,19 +91,6 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-fn built_in() -> [Class; 3] {
-    let class = |name: &str, rank, weight, wait| Class {
-        name: Arc::from(name),
-        rank,
-        weight,
-        max_wait: Duration::from_secs(wait),
-        max_depth: 1000,
-        age_after: Duration::from_secs(10),
-        reserved: 0,
-    };
-    [class("interactive", 0, 8, 30), class("standard", 1, 4, 30), class("batch", 2, 1, 600)]
-}
-
 struct Compiler {
     set: PolicySet,
     errors: Vec<PolicyError>,
@@ -133,7 +121,7 @@ impl Compiler {
                 }
                 continue;
             }
-            match compile_class(name, &class.value) {
+            match classes::compile(name, &class.value) {
                 Ok(compiled) => {
                     self.set.classes.insert(Arc::clone(&compiled.name), Arc::new(compiled));
                     origin.insert(name.clone(), (self.file.clone(), class.value.clone()));
@@ -153,10 +141,11 @@ impl Compiler {
         }
         let tenant: Arc<str> = Arc::from(name.as_str());
         let default_output = raw.default_output.as_ref().map_or(DEFAULT_OUTPUT, |value| value.value);
+        let hit_cost = self.hit_cost(raw);
         let mut names = HashSet::new();
         for (index, key) in raw.keys.iter().enumerate() {
             let at = format!("keys[{index}]");
-            match self.key(&tenant, &key.value, default_output, &mut names) {
+            match self.key(&tenant, &key.value, (default_output, hit_cost), &mut names) {
                 Ok(compiled) => {
                     self.set.keys.insert(compiled.digest, Arc::new(compiled));
                 }
@@ -176,6 +165,14 @@ impl Compiler {
         }
     }
 
+    fn hit_cost(&mut self, raw: &RawPolicy) -> HitCost {
+        let Some(spanned) = &raw.hit_cost else { return HitCost::NOTHING };
+        HitCost::parse(&spanned.value.text()).unwrap_or_else(|message| {
+            self.error(Some(&spanned.referenced), "hit_cost", message);
+            HitCost::NOTHING
+        })
+    }
+
     fn keep(&mut self, limit: Limit) {
         let limit = Arc::new(limit);
         if limit.scope == Scope::Global {
@@ -188,7 +185,7 @@ impl Compiler {
         &self,
         tenant: &Arc<str>,
         raw: &RawKey,
-        default_output: u64,
+        (default_output, hit_cost): (u64, HitCost),
         names: &mut HashSet<String>,
     ) -> Result<Key, (&'static str, String)> {
         if !plain(&raw.name) {
@@ -212,6 +209,10 @@ impl Compiler {
             let known = self.set.classes.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
             return Err(("class", format!("unknown class `{class}`; it is one of {known}")));
         }
+        let hit_cost = match &raw.hit_cost {
+            Some(own) => HitCost::parse(&own.text()).map_err(|message| ("hit_cost", message))?,
+            None => hit_cost,
+        };
         Ok(Key {
             id: Arc::from(format!("{tenant}/{}", raw.name)),
             name: Arc::from(raw.name.as_str()),
@@ -220,16 +221,17 @@ impl Compiler {
             digest,
             models: raw.models.as_ref().map(|globs| globs.iter().map(Glob::new).collect()),
             default_output,
+            hit_cost,
         })
     }
 }
 
 /// Names end up in bucket names and logs: nothing that could be mistaken for a separator.
-fn plain(name: &str) -> bool {
+pub(crate) fn plain(name: &str) -> bool {
     !name.is_empty() && name.len() <= 128 && !name.chars().any(|c| c.is_control() || matches!(c, '|' | '{' | '}'))
 }
 
-fn naming(name: &str) -> String {
+pub(crate) fn naming(name: &str) -> String {
     format!("`{}` is not a name; use 1 to 128 characters without | {{ }}", name.escape_debug())
 }
 
@@ -242,46 +244,6 @@ fn digest_of(text: &str) -> Option<[u8; 32]> {
         *byte = u8::try_from(value).ok()?;
     }
     Some(digest)
-}
-
-fn compile_class(name: &str, raw: &RawClass) -> Result<Class, String> {
-    if !plain(name) {
-        return Err(naming(name));
-    }
-    let time = |field: &str, text: &Option<String>, default: u64| match text {
-        None => Ok(Duration::from_secs(default)),
-        Some(text) => {
-            duration(text).ok_or_else(|| format!("{field}: `{text}` is not a duration; write 500ms, 30s or 2m"))
-        }
-    };
-    let weight = raw.weight.unwrap_or(1);
-    if weight == 0 || weight > 1000 {
-        return Err("weight must be 1 to 1000".to_owned());
-    }
-    if raw.rank > 255 {
-        return Err("rank must be 0 to 255".to_owned());
-    }
-    Ok(Class {
-        name: Arc::from(name),
-        rank: raw.rank,
-        weight,
-        max_wait: time("max_wait", &raw.max_wait, 30)?,
-        max_depth: raw.max_depth.unwrap_or(1000),
-        age_after: time("age_after", &raw.age_after, 10)?,
-        reserved: raw.reserved.unwrap_or(0),
-    })
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let millis = match text.strip_prefix(digits)? {
-        "ms" => 1,
-        "s" => 1000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    Some(Duration::from_millis(digits.parse::<u64>().ok()?.checked_mul(millis)?))
 }
 
 fn store_down(raw: Option<RawStoreDown>) -> OnStoreDown {

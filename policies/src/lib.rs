@@ -6,8 +6,10 @@
 
 mod amount;
 mod calendar;
+mod classes;
 mod compile;
 mod glob;
+mod hits;
 mod level;
 mod limit;
 mod pool;
@@ -19,6 +21,7 @@ mod set;
 pub use amount::count;
 pub use compile::{PolicyError, PolicyFile};
 pub use glob::Glob;
+pub use hits::HitCost;
 pub use level::{EXACT, Level, Reservation, Short, View};
 pub use limit::{Demand, Kind, Limit, Matcher, Mode, OnStoreDown, Scope, Subject, Unit, Window};
 pub use pool::Pool;

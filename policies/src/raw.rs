@@ -15,6 +15,10 @@ pub(crate) struct RawPolicy {
     /// Output tokens to reserve for a request that sets no `max_tokens`. Default 4096.
     #[schemars(with = "Option<u64>")]
     pub(crate) default_output: Option<Spanned<u64>>,
+    /// What an answer from the cache costs the limits: `0`, `full`, or a part of what it cost when
+    /// it was made, such as `25%`. A key may say otherwise. Default `0`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) hit_cost: Option<Spanned<RawPart>>,
     /// The virtual keys that clients send.
     #[serde(default)]
     #[schemars(with = "Vec<RawKey>")]
@@ -44,6 +48,26 @@ pub(crate) struct RawKey {
     pub(crate) class: Option<String>,
     /// Patterns of the models the key may use. Default all.
     pub(crate) models: Option<Vec<String>>,
+    /// What an answer from the cache costs the limits. Default the file's.
+    #[schemars(with = "Option<String>")]
+    pub(crate) hit_cost: Option<RawPart>,
+}
+
+/// `0`, `0.25`, `25%` and `full` are all fine.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum RawPart {
+    Number(f64),
+    Text(String),
+}
+
+impl RawPart {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
 }
 
 /// A priority class.

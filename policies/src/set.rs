@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use crate::compile::{self, PolicyError, PolicyFile};
 use crate::glob::Glob;
+use crate::hits::HitCost;
 use crate::limit::{Limit, Scope, Subject};
 use crate::raw::RawPolicy;
 
@@ -28,6 +29,8 @@ pub struct Key {
     pub models: Option<Vec<Glob>>,
     /// Output tokens to reserve for a request that sets no bound of its own.
     pub default_output: u64,
+    /// What an answer from the cache costs the limits.
+    pub hit_cost: HitCost,
 }
 
 impl Key {

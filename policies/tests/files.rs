@@ -78,6 +78,28 @@ fn every_error_is_reported_with_its_place() {
 }
 
 #[test]
+fn hits_cost_what_the_file_says_or_the_key() {
+    let text = format!(
+        "tenant: t\nhit_cost: 25%\nkeys:\n  - {{ name: a, key: \"{}\" }}\n  - {{ name: b, key: \"{}\", hit_cost: full }}\n  \
+         - {{ name: c, key: \"{}\", hit_cost: 0 }}\n",
+        hash('a'),
+        hash('b'),
+        hash('c')
+    );
+    let set = compile(&text).unwrap();
+    let made = Demand { input: 40, output: 0, cost_micros: 0 };
+    let mut costs: Vec<_> = set.keys().map(|key| (key.name.to_string(), key.hit_cost.of(&made).input)).collect();
+    costs.sort();
+    assert_eq!(costs, [("a".to_owned(), 10), ("b".to_owned(), 40), ("c".to_owned(), 0)]);
+    let none = compile(&format!("tenant: t\nkeys: [{{ name: a, key: \"{}\" }}]\n", hash('a'))).unwrap();
+    assert!(none.keys().all(|key| key.hit_cost.is_nothing()));
+    let wrong = format!("tenant: t\nhit_cost: most\nkeys:\n  - {{ name: a, key: \"{}\", hit_cost: 2 }}\n", hash('a'));
+    let shown: Vec<String> = compile(&wrong).unwrap_err().iter().map(ToString::to_string).collect();
+    assert!(shown[0].starts_with("p.yaml:2:11: hit_cost: `most`"), "{shown:?}");
+    assert!(shown[1].starts_with("p.yaml:4:") && shown[1].contains("keys[0].hit_cost: `2`"), "{shown:?}");
+}
+
+#[test]
 fn unknown_keys_are_errors_with_a_line() {
     let error = compile("tenant: t\nlimit:\n  - 5 tokens/min\n").unwrap_err().remove(0);
     assert!(error.line == 2 && error.message.contains("limit"), "{error}");

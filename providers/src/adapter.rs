@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::body::Body;
 use crate::call::Call;
 use crate::declare::Declaration;
 use crate::error::UpstreamError;
@@ -28,6 +29,8 @@ pub struct Exchange<'a> {
     pub call: &'a Call,
     /// Who answers.
     pub target: &'a Target,
+    /// Tokens of the prompt as counted before it was sent; 0 if it was not.
+    pub prompt: u64,
 }
 
 /// A request as a provider takes it; the caller adds address and credentials.
@@ -35,12 +38,13 @@ pub struct Exchange<'a> {
 pub struct UpstreamRequest {
     /// HTTP method.
     pub method: Method,
-    /// Path below the provider's base URL, without a leading slash, with the query if there is one.
+    /// Path from the provider's base URL, without a leading slash, with the query if there is one. `../` leaves a
+    /// segment of the base URL out.
     pub path: String,
     /// Headers, without credentials.
     pub headers: HeaderMap,
     /// Body.
-    pub body: Bytes,
+    pub body: Body,
 }
 
 /// The head of a provider's answer.

@@ -43,9 +43,11 @@ pub enum Field {
     EncodingFormat,
     /// `system`, `instructions`
     System,
+    /// `prompt_cache_key`
+    PromptCacheKey,
 }
 
-const FIELDS: usize = 13;
+const FIELDS: usize = 14;
 const MODEL: usize = FIELDS;
 
 /// What an answer is labelled with where the provider's own has no label. Set by the caller, who
@@ -180,20 +182,26 @@ impl Call {
 
     /// Refuses bytes that are no text, which would hide from whoever counts fields.
     pub fn utf8(&self) -> Result<(), BadRequest> {
-        match std::str::from_utf8(&self.body) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(not_json(format!("the request body is not UTF-8 at byte {}", error.valid_up_to()))),
+        if text(&self.body).is_some() {
+            return Ok(());
         }
+        let valid = std::str::from_utf8(&self.body).map_or_else(|error| error.valid_up_to(), str::len);
+        Err(not_json(format!("the request body is not UTF-8 at byte {valid}")))
     }
 
     /// The raw JSON of a field, if the client sent it. `None` also for what is not UTF-8.
     pub fn raw(&self, field: Field) -> Option<&str> {
-        std::str::from_utf8(self.body.get(self.span(field)?)?).ok()
+        text(self.body.get(self.span(field)?)?)
     }
 
     pub(crate) fn span(&self, field: Field) -> Option<Range<usize>> {
         self.spans.get(field as usize)?.clone()
     }
+}
+
+/// Text, if it is UTF-8: much sooner found out than by the standard library where it is not ASCII.
+fn text(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
 }
 
 fn starts_object(body: &[u8]) -> bool {

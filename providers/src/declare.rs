@@ -51,6 +51,8 @@ pub enum Feature {
     FileData,
     /// Files by id
     FileId,
+    /// `citations` of a file
+    Citations,
     /// Sound in
     AudioInput,
     /// Sound out
@@ -102,6 +104,7 @@ impl Feature {
         Self::ImageUrl,
         Self::FileData,
         Self::FileId,
+        Self::Citations,
         Self::AudioInput,
         Self::AudioOutput,
         Self::JsonObject,
@@ -134,6 +137,7 @@ impl Feature {
             Self::ImageUrl => "images by URL",
             Self::FileData => "files as `data:` URLs",
             Self::FileId => "files by id",
+            Self::Citations => "`citations` of files",
             Self::AudioInput => "sound in the prompt",
             Self::AudioOutput => "`modalities: [audio]`",
             Self::JsonObject => "`response_format: json_object`",
@@ -155,6 +159,25 @@ impl Feature {
             Self::Functions => "`functions` (retired)",
         }
     }
+}
+
+/// A list of features with some of them changed.
+pub(crate) const fn with<const N: usize>(
+    mut all: [(Feature, Support); N],
+    own: &[(Feature, Support)],
+) -> [(Feature, Support); N] {
+    let mut at = 0;
+    while at < own.len() {
+        let mut place = 0;
+        while place < N {
+            if all[place].0 as u8 == own[at].0 as u8 {
+                all[place].1 = own[at].1;
+            }
+            place += 1;
+        }
+        at += 1;
+    }
+    all
 }
 
 /// What an adapter declares.

@@ -10,6 +10,7 @@ mod adapter;
 mod adapters;
 mod anthropic;
 mod bedrock;
+mod body;
 mod call;
 pub mod catalog;
 mod declare;
@@ -34,8 +35,10 @@ pub use adapter::{
     UpstreamRequest, Usage,
 };
 pub use adapters::{ADAPTERS, adapter};
+pub use body::Body;
 pub use call::{BadRequest, Call, Endpoint, Field, Stamp};
 pub use declare::{Declaration, Feature, Support};
 pub use error::{ErrorKind, UpstreamError};
 pub use fault_type::anthropic as anthropic_error_type;
 pub use form::FormScanner;
+pub use scan::elements;

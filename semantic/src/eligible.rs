@@ -1,5 +1,9 @@
 //! Which prompts the semantic tier may look at: short questions in a language that the model knows.
 
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashSet;
+
 /// Words of a prompt beyond which one changed fact no longer moves the embedding.
 pub const MOST_WORDS: usize = 64;
 /// Bytes beyond which no prompt has so few words that mean something.
@@ -52,13 +56,15 @@ pub(crate) fn eligible(text: &str) -> Result<(), Ineligible> {
     if is_foreign(text) { Err(Ineligible::Language) } else { Ok(()) }
 }
 
+const LITTLE_WORDS: &str = "de la el los las una que por para como cual cuál donde del está es \
+    le les des est une dans pour avec quel quelle comment du et \
+    der das und ist nicht ein eine wie für mit von den dem sie ich kann auf \
+    il gli che dove della di perché não uma onde qual em do \
+    het een van wat hoe och att det som är jest nie na się czy";
+static LITTLE: LazyLock<FxHashSet<&str>> = LazyLock::new(|| LITTLE_WORDS.split_ascii_whitespace().collect());
+
 /// A fifth of the letters outside ASCII, or more than half little words of other languages.
 fn is_foreign(text: &str) -> bool {
-    const LITTLE_WORDS: &str = "de la el los las una que por para como cual cuál donde del está es \
-        le les des est une dans pour avec quel quelle comment du et \
-        der das und ist nicht ein eine wie für mit von den dem sie ich kann auf \
-        il gli che dove della di perché não uma onde qual em do \
-        het een van wat hoe och att det som är jest nie na się czy";
     let letters = text.chars().filter(|c| c.is_alphabetic());
     let (ascii, other) = letters.fold((0, 0), |(a, o), c| if c.is_ascii() { (a + 1, o) } else { (a, o + 1) });
     if other * 4 > ascii {
@@ -67,7 +73,7 @@ fn is_foreign(text: &str) -> bool {
     let (mut foreign, mut all) = (0, 0_usize);
     for word in text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
         all += 1;
-        foreign += usize::from(LITTLE_WORDS.split_ascii_whitespace().any(|w| w == word));
+        foreign += usize::from(LITTLE.contains(word));
     }
     foreign >= 2 && foreign * 2 > all
 }

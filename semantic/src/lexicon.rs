@@ -1,15 +1,23 @@
 //! Words that matter to whether two questions are the same: opposites, closed classes, other names.
 
+mod known;
+
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 use serde::Deserialize;
 
 use crate::LoadError;
-use crate::text::{base, suffixless};
+use crate::text::{Phrases, base, suffixless};
+
+pub(crate) use known::{Entry, Text};
+use known::{Known, Words};
 
 static LEXICON: &str = include_str!("../data/lexicon.json");
+/// One for the process: prompts point into it.
+static BUILT_IN: LazyLock<Result<Lexicon, LoadError>> = LazyLock::new(Lexicon::read);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +53,7 @@ pub(crate) struct Lexicon {
     classes: HashMap<String, Classes>,
     units: Classes,
     alias: HashMap<String, String>,
-    phrases: Vec<(String, String)>,
+    phrases: Phrases,
     stop: HashSet<String>,
     negations: HashSet<String>,
     number_words: HashMap<String, String>,
@@ -58,11 +66,28 @@ pub(crate) struct Lexicon {
     negated: HashMap<String, String>,
     kinds: HashMap<String, u8>,
     acts: HashMap<String, Classes>,
-    measures: HashMap<String, Vec<String>>,
+    measures: HashMap<String, Measure>,
+    words: Words,
 }
 
+/// What a word measures.
+#[derive(Debug, Default)]
+pub(crate) struct Measure {
+    /// The likeliest, as a stem: "@height".
+    pub(crate) stem: String,
+    /// A bit for each.
+    pub(crate) kinds: Measures,
+}
+
+/// A bit for each thing that can be measured.
+pub(crate) type Measures = u64;
+
 impl Lexicon {
-    pub(crate) fn built_in() -> Result<Self, LoadError> {
+    pub(crate) fn built_in() -> Result<&'static Self, LoadError> {
+        BUILT_IN.as_ref().map_err(Clone::clone)
+    }
+
+    fn read() -> Result<Self, LoadError> {
         let raw: Raw = serde_json::from_str(LEXICON).map_err(|e| LoadError::Lexicon(e.to_string()))?;
         let class_names = numbered(raw.closed.values().flatten())?;
         let act_names = numbered(raw.acts.values())?;
@@ -75,7 +100,7 @@ impl Lexicon {
             units: class_names.iter().filter(|(name, _)| is_unit(name)).fold(0, |all, (_, bit)| all | bit),
             same_stems: same_stems.into_iter().map(|(word, other)| (suffixless(word), other.clone())).collect(),
             alias: raw.alias,
-            phrases: raw.phrases,
+            phrases: Phrases::new(raw.phrases),
             stop: raw.stop,
             negations: raw.neg,
             number_words: raw.numwords,
@@ -83,7 +108,7 @@ impl Lexicon {
             degree: raw.degree,
             same: raw.same,
             negated: raw.negated,
-            measures: raw.measures,
+            measures: measures(&raw.measures)?,
             ..Self::default()
         };
         lexicon.generic = raw.generic.iter().map(|w| lexicon.stem(w)).collect();
@@ -104,6 +129,7 @@ impl Lexicon {
                 lexicon.oppose(x, y);
             }
         }
+        lexicon.words = Words::of(&lexicon);
         Ok(lexicon)
     }
 
@@ -176,17 +202,39 @@ impl Lexicon {
         self.alias.get(word).map_or(word, String::as_str)
     }
 
-    /// Phrases and the words for each, the longer ones first.
-    pub(crate) fn phrases(&self) -> &[(String, String)] {
+    /// Phrases that are one word.
+    pub(crate) fn phrases(&self) -> &Phrases {
         &self.phrases
+    }
+
+    /// What is known of the words of the vocabulary.
+    pub(crate) fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Words in any of the lists.
+    fn listed(&self) -> impl Iterator<Item = &str> {
+        let texts = self.same.keys().chain(self.opposites.keys()).chain(self.classes.keys());
+        texts.chain(self.alias.values()).chain(&self.stop).map(String::as_str)
+    }
+
+    /// All that the lists say of a word.
+    fn known(&self, word: &str) -> Known {
+        let stem = self.stem(word);
+        Known {
+            classes: self.classes(word),
+            poles: self.poles(word).into(),
+            acts: self.acts.get(&stem).copied().unwrap_or(0),
+            kinds: self.kinds.get(&stem).copied().unwrap_or(0),
+            stop: self.is_stop(word),
+            negation: self.negations.contains(word),
+            turns: self.turning.contains(&stem),
+            stem: stem.into(),
+        }
     }
 
     pub(crate) fn is_stop(&self, word: &str) -> bool {
         self.stop.contains(word)
-    }
-
-    pub(crate) fn is_negation(&self, word: &str) -> bool {
-        self.negations.contains(word)
     }
 
     /// "unsafe" is "not safe".
@@ -199,24 +247,8 @@ impl Lexicon {
         self.generic.contains(stem)
     }
 
-    /// Turns a request round without being a negation: "undo", "avoid". Takes a stem.
-    pub(crate) fn turns(&self, stem: &str) -> bool {
-        self.turning.contains(stem)
-    }
-
-    /// The kinds of question that a noun answers, a bit for each; takes a stem.
-    pub(crate) fn kinds(&self, stem: &str) -> u8 {
-        self.kinds.get(stem).copied().unwrap_or(0)
-    }
-
-    /// What is to be done, a bit for each kind of deed; takes a stem.
-    pub(crate) fn acts(&self, stem: &str) -> Classes {
-        self.acts.get(stem).copied().unwrap_or(0)
-    }
-
-    /// What a word measures, the likeliest first.
-    pub(crate) fn measures(&self, word: &str) -> &[String] {
-        self.measures.get(word).map_or(&[], Vec::as_slice)
+    pub(crate) fn measures(&self, word: &str) -> Option<&Measure> {
+        self.measures.get(word)
     }
 
     /// The digits of a number word that says how many; "one" and "half" mostly say something else.
@@ -226,6 +258,20 @@ impl Lexicon {
         }
         self.number_words.get(word).map(String::as_str)
     }
+}
+
+fn measures(raw: &HashMap<String, Vec<String>>) -> Result<HashMap<String, Measure>, LoadError> {
+    let names = numbered(raw.values().flatten())?;
+    let bit = |name: &String| names.get(name).and_then(|bit| Measures::try_from(*bit).ok());
+    let too_many = || LoadError::Lexicon(format!("{} kinds of measure are too many", names.len()));
+    raw.iter()
+        .map(|(word, kinds)| {
+            let bits: Option<Vec<Measures>> = kinds.iter().map(bit).collect();
+            let stem = format!("@{}", kinds.first().map_or("", String::as_str));
+            let kinds = bits.ok_or_else(too_many)?.into_iter().fold(0, |all, bit| all | bit);
+            Ok((word.clone(), Measure { stem, kinds }))
+        })
+        .collect()
 }
 
 /// A bit for each name, in alphabetical order.

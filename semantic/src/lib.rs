@@ -32,7 +32,7 @@ use text::Document;
 use verifier::Verifier;
 
 /// Data in the binary that does not fit the code: a build with files from different versions.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
     /// The embedding table.
     #[error("the built-in embedding model cannot be read: {0}")]
@@ -49,7 +49,7 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Semantic {
     model: Model,
-    lexicon: Lexicon,
+    lexicon: &'static Lexicon,
     verifier: Verifier,
 }
 
@@ -78,7 +78,7 @@ impl Semantic {
 
     /// Takes a prompt apart.
     pub fn prompt(&self, text: &str) -> Prompt {
-        Prompt::new(text, &self.model, &self.lexicon)
+        Prompt::new(text, &self.model, self.lexicon)
     }
 
     /// Only the embedding of a prompt, as an index keeps it.
@@ -107,20 +107,20 @@ impl Semantic {
 
     /// The features of a pair.
     pub fn features(&self, a: &Prompt, b: &Prompt) -> Features {
-        let conflicts = Conflicts::of(&a.document, &b.document, &self.lexicon);
-        features::features(a, b, &conflicts, &self.lexicon)
+        let conflicts = Conflicts::of(&a.document, &b.document, self.lexicon);
+        features::features(a, b, &conflicts, self.lexicon)
     }
 
     /// Vetoes and score of a pair.
     pub fn judge(&self, a: &Prompt, b: &Prompt) -> Judgement {
-        let conflicts = Conflicts::of(&a.document, &b.document, &self.lexicon);
+        let conflicts = Conflicts::of(&a.document, &b.document, self.lexicon);
         self.judged(a, b, &conflicts)
     }
 
     /// As [`Self::judge`] with a stored text; nothing when something forbids a hit.
     pub(crate) fn judge_text(&self, prompt: &Prompt, text: &str) -> Option<Judgement> {
-        let document = Document::new(text, &self.lexicon);
-        let conflicts = Conflicts::of(&prompt.document, &document, &self.lexicon);
+        let document = Document::new(text, self.lexicon);
+        let conflicts = Conflicts::of(&prompt.document, &document, self.lexicon);
         if conflicts.first().is_some() {
             return None;
         }
@@ -128,7 +128,7 @@ impl Semantic {
     }
 
     fn judged(&self, a: &Prompt, b: &Prompt, conflicts: &Conflicts) -> Judgement {
-        let features = features::features(a, b, conflicts, &self.lexicon);
+        let features = features::features(a, b, conflicts, self.lexicon);
         #[expect(clippy::cast_possible_truncation, reason = "it came from an f32")]
         let similarity = features[0] as f32;
         Judgement { similarity, veto: conflicts.first(), score: self.verifier.score(&features) }

@@ -68,7 +68,8 @@ impl Partition {
         self.index.is_empty()
     }
 
-    /// The stored prompt with the best score above `threshold` that nothing vetoes.
+    /// The stored prompt with the best score above `threshold` that nothing vetoes; the nearest of those whose score
+    /// keeps to the strictest budget there is.
     pub fn lookup(&self, prompt: &Prompt, threshold: f64, semantic: &Semantic) -> Option<Hit> {
         self.lookup_vector(prompt, (&prompt.vector(), LEAST_SIMILARITY), threshold, semantic)
     }
@@ -86,9 +87,14 @@ impl Partition {
         for near in self.index.nearest(vector, SHORTLIST, at_least) {
             let Some(text) = self.texts.get(&near.id) else { continue };
             let Some(judgement) = semantic.judge_text(prompt, text) else { continue };
+            // Of two that are sure beyond any budget, the nearer one is as good.
+            let sure = judgement.score > threshold.max(semantic.threshold(0.0));
             let better = best.as_ref().is_none_or(|b| judgement.score > b.judgement.score);
             if judgement.score > threshold && better {
                 best = Some(Hit { id: near.id, similarity: near.similarity, judgement });
+            }
+            if sure {
+                break;
             }
         }
         best

@@ -22,7 +22,7 @@ pub struct Prompt {
 const LEAST_WEIGHT: f64 = 1e-3;
 
 impl Prompt {
-    pub(crate) fn new(text: &str, model: &Model, lexicon: &Lexicon) -> Self {
+    pub(crate) fn new(text: &str, model: &Model, lexicon: &'static Lexicon) -> Self {
         Self::of(Document::new(text, lexicon), text, model)
     }
 
@@ -30,7 +30,7 @@ impl Prompt {
     pub(crate) fn of(document: Document, text: &str, model: &Model) -> Self {
         let (mut vectors, mut weights) = (Vec::new(), Vec::new());
         for word in document.content.iter().filter_map(|at| document.words.get(*at)) {
-            let embedding = model.embed(word);
+            let embedding = model.embed(word.word());
             weights.push(f64::from(embedding.length) + LEAST_WEIGHT);
             vectors.push(embedding.unit);
         }

@@ -24,17 +24,25 @@ enum RawNode {
     Leaf([f64; 1]),
 }
 
+/// A split, or a leaf with its value as the threshold.
 #[derive(Clone, Copy, Debug)]
-enum Node {
-    Split { feature: usize, threshold: f64, low: usize, high: usize },
-    Leaf(f64),
+struct Node {
+    threshold: f64,
+    /// [`LEAF`] if it is none.
+    feature: u16,
+    /// Where to go on with a value above the threshold, and with another one. A place in all nodes of all trees.
+    next: [u32; 2],
 }
+
+const LEAF: u16 = u16::MAX;
 
 /// The boosted trees in the binary.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     baseline: f64,
-    trees: Vec<Vec<Node>>,
+    /// All trees, one after the other, so that a walk stays near to what it has read.
+    nodes: Vec<Node>,
+    roots: Vec<u32>,
     /// False-hit rates, rising, and the score from which hits keep to each.
     thresholds: Vec<(f64, f64)>,
 }
@@ -53,11 +61,16 @@ impl Verifier {
         if raw.vetoes != CONFLICTS {
             return Err(bad("it was trained with other vetoes".to_owned()));
         }
-        Ok(Self {
-            baseline: raw.baseline,
-            trees: raw.trees.iter().map(|tree| checked(tree)).collect::<Result<_, _>>()?,
-            thresholds: raw.thresholds,
-        })
+        let (mut nodes, mut roots) = (Vec::new(), Vec::new());
+        for tree in &raw.trees {
+            let root = nodes.len();
+            roots.push(u32::try_from(root).map_err(|e| bad(e.to_string()))?);
+            for (at, node) in tree.iter().enumerate() {
+                let node = checked(*node, at, tree.len(), root);
+                nodes.push(node.ok_or_else(|| bad(format!("node {at} of a tree leads nowhere")))?);
+            }
+        }
+        Ok(Self { baseline: raw.baseline, nodes, roots, thresholds: raw.thresholds })
     }
 
     /// The score from which no more than this part of hits is expected to be false: that of the strictest
@@ -69,33 +82,28 @@ impl Verifier {
 
     /// Log-odds that the answer may be reused.
     pub(crate) fn score(&self, features: &Features) -> f64 {
-        self.baseline + self.trees.iter().map(|tree| leaf(tree, features)).sum::<f64>()
+        self.baseline + self.roots.iter().map(|root| self.leaf(*root, features)).sum::<f64>()
+    }
+
+    fn leaf(&self, root: u32, features: &Features) -> f64 {
+        let mut at = root;
+        while let Some(node) = self.nodes.get(at as usize) {
+            let Some(x) = features.get(usize::from(node.feature)) else { return node.threshold };
+            let [high, low] = node.next;
+            at = if *x <= node.threshold { low } else { high };
+        }
+        0.0
     }
 }
 
-fn checked(tree: &[RawNode]) -> Result<Vec<Node>, LoadError> {
-    let size = tree.len();
-    let node = |(at, node): (usize, &RawNode)| match *node {
-        RawNode::Leaf([value]) => Ok(Node::Leaf(value)),
-        // Children come after their parent, so that a walk ends.
+/// A node of a tree with its root at `root`; nothing when its children do not come after it, so that a walk ends.
+fn checked(node: RawNode, at: usize, size: usize, root: usize) -> Option<Node> {
+    match node {
+        RawNode::Leaf([value]) => Some(Node { threshold: value, feature: LEAF, next: [0; 2] }),
         RawNode::Split(feature, threshold, low, high) if at < low.min(high) && low.max(high) < size => {
-            Ok(Node::Split { feature, threshold, low, high })
+            let next = [u32::try_from(root + high).ok()?, u32::try_from(root + low).ok()?];
+            Some(Node { threshold, feature: u16::try_from(feature).ok().filter(|f| *f < LEAF)?, next })
         }
-        RawNode::Split(..) => Err(LoadError::Verifier(format!("node {at} of a tree leads nowhere"))),
-    };
-    tree.iter().enumerate().map(node).collect()
-}
-
-fn leaf(tree: &[Node], features: &Features) -> f64 {
-    let mut at = 0;
-    loop {
-        match tree.get(at) {
-            Some(Node::Split { feature, threshold, low, high }) => {
-                let x = features.get(*feature).copied().unwrap_or(0.0);
-                at = if x <= *threshold { *low } else { *high };
-            }
-            Some(Node::Leaf(value)) => return *value,
-            None => return 0.0,
-        }
+        RawNode::Split(..) => None,
     }
 }

@@ -5,7 +5,8 @@ use rustc_hash::FxHashMap as HashMap;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-static VOCABULARY: &str = include_str!("../data/vocab.txt");
+/// A token in each line.
+pub(crate) static VOCABULARY: &str = include_str!("../data/vocab.txt");
 
 /// What the tokenizer takes out of a text before it looks at words.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];

@@ -22,6 +22,12 @@ cheap early late near close far simple easy hard new old fast quick slow strong 
 deep great quiet loud soft smart funny""".split()
 
 
+DECADES = {
+    "twenties": "20", "thirties": "30", "forties": "40", "fifties": "50", "sixties": "60", "seventies": "70", "eighties": "80",
+    "nineties": "90",
+}
+
+
 def build(base, words):
     antonyms = {tuple(sorted(p)) for p in base["antonyms"]}
     forms = {a: [a, *comparisons(a)] for a in ADJECTIVES}
@@ -70,7 +76,7 @@ def build(base, words):
         "phrases": sorted(phrases, key=lambda p: (-len(p[0]), p)),
         "stop": sorted(set(base["stop"]) - {"'s"} | {"thanks", "hi", "hello", "kindly"}),
         "neg": neg,
-        "numwords": base["numwords"],
+        "numwords": {**base["numwords"], **DECADES},
         "irregular": dict(sorted(words["irregular"].items())),
         "degree": dict(sorted(degree.items())),
         "same": dict(sorted(same.items())),

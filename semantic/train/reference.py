@@ -33,9 +33,14 @@ UNITS = """km kg cm mm m g mg lb lbs oz ft in mi mph kmh gb mb kb tb hz ghz mhz 
 x st nd rd th c f usd eur px p""".split()
 ASKS = {"what": 1, "which": 1, "who": 2, "whom": 2, "whose": 2, "when": 3, "where": 4, "why": 5, "how": 6}
 PREFIXES = ("un", "dis", "de", "in", "im", "ir", "il", "non", "anti", "mis")
+DAYS = ("today", "yesterday", "tomorrow", "tonight", "now")
 SINGLE = ("one", "a", "an", "single")
 BE = ("is", "was", "were", "are", "been", "be", "being")
 SYMMETRIC = ("versus", "difference", "differenc", "compar", "between", "distanc", "@distance", "and", "or", "same")
+PREPOSITIONS = set("""with without for in at by on to from of as after before during under over into than about against using
+via per since until between near like""".split())
+DETERMINERS = set("a an the my your our his her its their this that these those any some one".split())
+WAYS = set("way method step procedur process instruction guid tip approach remedy treatment option idea do help best".split())
 SPECIFIC = {2: "who", 3: "when", 4: "where", 5: "why", 7: "count"}
 
 
@@ -309,6 +314,7 @@ class Document:
         self.plain = plain(straight, lexicon)
         self.names, self.mixed = names(straight, lexicon), mixed(self.plain)
         self.addresses = addresses(self.plain)
+        self.labels = sorted(set(re.findall(r"(?<![a-z0-9])([a-z]{2,}):([a-z0-9_.-]+)", self.plain)))
         self.words, self.numbers, self.signs, self.negations = [], set(), [], 0
         self.calls = sorted(set(re.findall(r"([a-z_]+)\(", self.plain)))
         self.read()
@@ -470,8 +476,9 @@ class Document:
 NAMES = """cos cov_min cov_max resid1 resid2 resid_min resid_max jac wjac alone_min alone_max hard_min hard_max hard_weight_min
 hard_weight_max num_diff num_any neg_diff turn_diff ant cap_min cap_max mixed_diff code_diff sign_diff quote_diff wh_diff
 measure_diff yesno_diff lcs inv big len_ratio len_min len_max tri_jac sub_cos_max sub_cos_min worst_cover rest_cos first_same
-last_same swap direction bound_diff unmet measure_one call_diff act_other act_diff wmax_alone closed one_side""".split()
-VETOES = "num_diff neg_diff ant cap_min mixed_diff code_diff sign_diff quote_diff measure_diff closed swap direction bound_diff call_diff wh_diff".split()
+last_same swap direction bound_diff unmet measure_one call_diff act_other act_diff wmax_alone closed one_side extra modifier
+object one_modifier one_object first_alone last_alone how_unmet yesno_unmet should_diff""".split()
+VETOES = "num_diff neg_diff ant cap_min mixed_diff code_diff sign_diff quote_diff measure_diff closed swap direction bound_diff call_diff wh_diff yesno_unmet".split()
 
 
 def subsequence(a, b):
@@ -504,13 +511,22 @@ def swapped(a, b):
             cp, cq = (a.class_of[x] | b.class_of[x] for x in (p, q))
             if cp & lexicon.unit_classes and cq & lexicon.unit_classes:
                 continue
-            directed = any((p in d.source and q in d.target) or (q in d.source and p in d.target) for d in (a, b))
             members = bool(cp & cq)
             numbers = p[:1].isdigit() and q[:1].isdigit()
+            x, y = sense(a, p, q), sense(b, p, q)
+            directed = bool(x or y)
+            if x and y:
+                n += (x != y) != (a.passive != b.passive)
+                continue
             if directed or members or numbers:
                 turned = places[p][1] > places[q][1]
                 n += turned != (directed and a.passive != b.passive)
     return n
+
+
+def sense(d, p, q):
+    """1 if p goes to q, -1 if q goes to p, 0 if the text does not say."""
+    return (p in d.source and q in d.target) - (q in d.source and p in d.target)
 
 
 def towards(d):
@@ -541,16 +557,28 @@ def bound_differ(a, b):
     return sum(bool(a.bound[n]) and not (a.bound[n] & b.bound[n]) for n in a.bound.keys() & b.bound.keys())
 
 
-def asks_unmet(a, b):
-    """A question word that the other text, which has none, answers with no word of its kind."""
+def asks_unmet(a, b, kinds=(0, 1)):
+    """A question word that the other text, a question of one of these kinds, answers with no word of its kind."""
     def unmet(x, y):
         kind = SPECIFIC.get(x.asks)
-        if kind is None or y.asks not in (0, 1):
+        if kind is None or y.asks not in kinds:
             return False
         agent = kind == "who" and any(len(w) > 4 and w.endswith(("er", "or", "ist")) for w in y.words)
         return not agent and not any(s in y.lexicon.kind_stems[kind] or s == "@" + kind for s in y.stems)
 
     return unmet(a, b) or unmet(b, a)
+
+
+def how_unmet(a, b):
+    """One text asks how; the other one asks something else, and for no way to do it."""
+    def unmet(x, y):
+        return x.asks == 6 and y.asks in (1, 9) and not any(s in WAYS for s in y.stems)
+
+    return unmet(a, b) or unmet(b, a)
+
+
+def should(d):
+    return d.words[:1] == ["should"] or d.words[:3] == ["is", "it", "worth"]
 
 
 def function_opposites(a, b, lexicon):
@@ -576,6 +604,22 @@ def function_opposites(a, b, lexicon):
 def prefixed(a, b):
     short, long = sorted((a, b), key=len)
     return len(short) > 2 and long in [p + short for p in PREFIXES]
+
+
+def times_differ(x, y):
+    """"today" and "last_" (week), "now" and "yesterday"; "now" is in "this_" week."""
+    if x in DAYS and y in DAYS:
+        return x != y and ("yesterday" in (x, y) or "tomorrow" in (x, y))
+    for day, period in ((x, y), (y, x)):
+        if day in DAYS and period.endswith("_"):
+            return not (period == "this_" and day in ("now", "tonight"))
+    return x.endswith("_") and y.endswith("_")
+
+
+def labels_differ(a, b):
+    """Keys that both texts have with different values: "sort:new" and "sort:top"."""
+    x, y = ({k: {v for q, v in d.labels if q == k} for k, _ in d.labels} for d in (a, b))
+    return sum(x[k] != y[k] for k in x.keys() & y.keys())
 
 
 def code_alone(a, b):
@@ -619,6 +663,18 @@ class Features:
         hard = [i for i in alone if a.C[i] not in self.lexicon.generic]
         return alone, near, rest, hard
 
+    def roles(self, d, hard, other):
+        """Of the hard words: those directly before a common word, those behind a preposition; whether the first and
+        the last word that says something are among them."""
+        modifiers = objects = 0
+        for i in hard:
+            at = d.content[i]
+            modifiers += at + 1 < len(d.stems) and d.stems[at + 1] in other.C
+            before = [w for w in d.words[:at] if w not in DETERMINERS]
+            objects += bool(before) and before[-1] in PREPOSITIONS
+        telling = [i for i, s in enumerate(d.C) if s not in self.lexicon.generic]
+        return modifiers, objects, bool(telling) and telling[0] in hard, bool(telling) and telling[-1] in hard
+
     def __call__(self, ta, tb):
         a, b, lex = self.prompt(ta), self.prompt(tb), self.lexicon
         (ua, na, ra, ha), (ub, nb, rb, hb) = self.side(a, b), self.side(b, a)
@@ -644,6 +700,7 @@ class Features:
         turned = sum(p > q for i, p in enumerate(places) for q in places[i + 1 :]) if len(places) < 60 else 0
         pairs_a, pairs_b = set(zip(a.stems, a.stems[1:])), set(zip(b.stems, b.stems[1:]))
         hard_weights = [sum(a.W[i] for i in ha), sum(b.W[i] for i in hb)]
+        (ma, oa, fa, la_), (mb, ob, fb, lb_) = self.roles(a, ha, b), self.roles(b, hb, a)
         rest = [0.0, 0.0]
         if comparable:
             rest = [sum(ra.values()), sum(rb.values())]
@@ -655,7 +712,7 @@ class Features:
             min(len(ua), len(ub)), max(len(ua), len(ub)), min(len(ha), len(hb)), max(len(ha), len(hb)),
             min(hard_weights), max(hard_weights), len(numbers), int(bool(a.numbers or b.numbers)),
             abs(a.negations - b.negations) % 2, abs(a.turns - b.turns), opposites, min(cap_a, cap_b), max(cap_a, cap_b),
-            len(a.mixed ^ b.mixed) + (len(a.addresses ^ b.addresses) if a.addresses and b.addresses else 0), code_alone(a, b) + code_alone(b, a),
+            len(a.mixed ^ b.mixed) + (len(a.addresses ^ b.addresses) if a.addresses and b.addresses else 0) + labels_differ(a, b), code_alone(a, b) + code_alone(b, a),
             sum((Counter(a.signs) - Counter(b.signs)).values()) + sum((Counter(b.signs) - Counter(a.signs)).values()),
             int(bool(a.quotations) and bool(b.quotations) and a.quotations != b.quotations), int(asks_differ(a, b)),
             int(bool(a.measures) and bool(b.measures) and not (a.measures & b.measures)), int((a.asks == 9) != (b.asks == 9)),
@@ -668,6 +725,9 @@ class Features:
             int(bool(a.calls) and bool(b.calls) and a.calls != b.calls),
             int(bool(a.acts) and bool(b.acts) and not (a.acts & b.acts)), len(a.acts ^ b.acts),
             max([a.W[i] for i in ua] + [b.W[i] for i in ub] + [0.0]), other, int((not ua) != (not ub)),
+            0.0 if ha and hb else max(hard_weights), max(ma, mb), max(oa, ob), (0 if hb else ma) + (0 if ha else mb),
+            (0 if hb else oa) + (0 if ha else ob), fa + fb, la_ + lb_, int(how_unmet(a, b)), int(asks_unmet(a, b, (9,))),
+            int(should(a) != should(b)),
         ]
         # On a grid, so that the last bit of a sum decides nothing.
         return [round(float(v), 4) for v in values]
@@ -677,7 +737,7 @@ class Features:
         for i in ua:
             for j in ub:
                 x, y = a.words[a.content[i]], b.words[b.content[j]]
-                other += (x.endswith("_") and y.endswith("_")) or self.lexicon.same_class(x, y)
+                other += times_differ(x, y) or self.lexicon.same_class(x, y)
                 opposites += self.lexicon.opposite(x, y) or prefixed(x, y)
                 cosines.append(float(a.V[i] @ b.V[j]))
         return opposites, other, cosines

@@ -4,7 +4,7 @@ use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::cache::Purge;
+use crate::cache::{Purge, Standing};
 use crate::pipeline::Gateway;
 
 pub(super) fn json(gateway: &Gateway) -> Value {
@@ -17,7 +17,30 @@ pub(super) fn json(gateway: &Gateway) -> Value {
         });
         fields.insert("shared".to_owned(), shared);
     }
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("verified".to_owned(), gateway.cache.watch().all().iter().map(standing).collect());
+    }
     shown
+}
+
+fn standing(known: &Standing) -> Value {
+    json!({
+        "model": &*known.model, "rule": &*known.rules.name, "verified": known.verified, "disagreed": known.disagreed,
+        "upper_bound": known.upper_bound(), "lower_bound": known.lower_bound(),
+        "max_false_hits": known.rules.max_false_hits, "semantic": if known.off { "off" } else { "on" },
+    })
+}
+
+/// Forgets what was measured of `model=`, or of all models: what was turned off is on again.
+pub(super) fn reset(gateway: &Gateway, query: &str) -> Result<Value, String> {
+    let model = match query.split_once('=') {
+        Some(("model", model)) => Some(percent_decode_str(model).decode_utf8_lossy().into_owned()),
+        None if query.is_empty() => None,
+        _ => return Err(format!("unknown parameters `{query}`; there is model")),
+    };
+    let reset = gateway.cache.watch().reset(model.as_deref());
+    tracing::info!(model, reset, "an operator has reset the measure of wrong hits");
+    Ok(json!({ "reset": reset }))
 }
 
 /// Forgets the answers of `model=`, `tenant=`, `key=`, all that are given; without any, all answers. With

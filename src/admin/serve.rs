@@ -33,6 +33,9 @@ impl Readiness {
     }
 }
 
+const WRITES: &str =
+    "only GET is served here, and POST of /targets/provider/model, /cache/purge and /cache/verify/reset\n";
+
 /// The admin listener.
 pub struct Admin {
     gateway: Arc<Gateway>,
@@ -77,36 +80,15 @@ impl Admin {
     }
 
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if let (&Method::POST, Some(label)) = (request.method(), request.uri().path().strip_prefix("/targets/")) {
-            let query = request.uri().query().unwrap_or_default();
-            // A browser sends it along: no page that an operator looks at may switch targets.
-            let foreign = request.headers().contains_key(header::ORIGIN);
-            if foreign {
-                return text(StatusCode::FORBIDDEN, "not from a browser\n");
-            }
-            return match targets::change(&self.gateway, label, query) {
-                Ok(shown) => pretty(&shown),
-                Err(message) => text(StatusCode::BAD_REQUEST, format!("{message}\n")),
-            };
-        }
-        if (request.method(), request.uri().path()) == (&Method::POST, "/cache/purge") {
+        if *request.method() == Method::POST {
+            // A browser sends it along: no page that an operator looks at may change anything.
             if request.headers().contains_key(header::ORIGIN) {
                 return text(StatusCode::FORBIDDEN, "not from a browser\n");
             }
-            return match cache::purge(&self.gateway, request.uri().query().unwrap_or_default()).await {
-                Ok((status, shown)) => {
-                    let mut response = pretty(&shown);
-                    *response.status_mut() = status;
-                    response
-                }
-                Err(message) => text(StatusCode::BAD_REQUEST, format!("{message}\n")),
-            };
+            return self.change(request.uri().path(), request.uri().query().unwrap_or_default()).await;
         }
         if *request.method() != Method::GET {
-            return text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "only GET is served here, and POST of /targets/provider/model and /cache/purge\n",
-            );
+            return text(StatusCode::METHOD_NOT_ALLOWED, WRITES);
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -121,11 +103,31 @@ impl Admin {
         }
     }
 
+    async fn change(&self, path: &str, query: &str) -> Response<Full<Bytes>> {
+        let changed = match (path, path.strip_prefix("/targets/")) {
+            (_, Some(label)) => targets::change(&self.gateway, label, query).map(|shown| (StatusCode::OK, shown)),
+            ("/cache/purge", _) => cache::purge(&self.gateway, query).await,
+            ("/cache/verify/reset", _) => cache::reset(&self.gateway, query).map(|shown| (StatusCode::OK, shown)),
+            _ => return text(StatusCode::METHOD_NOT_ALLOWED, WRITES),
+        };
+        match changed {
+            Ok((status, shown)) => {
+                let mut response = pretty(&shown);
+                *response.status_mut() = status;
+                response
+            }
+            Err(message) => text(StatusCode::BAD_REQUEST, format!("{message}\n")),
+        }
+    }
+
     fn metrics(&self) -> Response<Full<Bytes>> {
         let metrics = self.gateway.sinks.metrics();
         metrics.set_bytes_in_flight(self.gateway.budget.used());
         let held = self.gateway.cache.size();
         metrics.cache().holds(held.entries, held.bytes);
+        let known = self.gateway.cache.watch().all();
+        let stands = known.iter().map(|k| (&*k.model, &*k.rules.name, k.upper_bound(), k.off));
+        metrics.cache().verify().stand(stands);
         metrics.set_leases_open(self.gateway.store.open_leases());
         let mut response = text(StatusCode::OK, metrics.render());
         let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -1,32 +1,66 @@
-//! A kept answer, and how it is told again: as JSON, or as a legal stream.
+//! A kept answer, and how it is told again: as it was told, or for who wants it otherwise as JSON or as a legal stream.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
-use sluice_providers::Usage;
+use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value, json};
+use sluice_providers::{Endpoint, Usage};
 
-use super::events;
+use super::chunk::Chunk;
+use super::pieces::Pieces;
+use super::{events, verbatim};
 
 /// A complete answer of one choice that is plain text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    pub(super) id: String,
-    pub(super) created: u64,
-    pub(super) model: String,
-    pub(super) fingerprint: Option<String>,
+    id: String,
+    created: u64,
+    model: String,
+    fingerprint: Option<String>,
     pub(super) content: String,
     pub(super) usage: Option<Value>,
-    /// As the provider sent it, if it did not stream.
-    pub(super) body: Option<Bytes>,
+    pub(super) told: Told,
+}
+
+/// How an answer was told the first time.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Told {
+    /// In one piece, as the provider sent it.
+    Whole(Bytes),
+    /// As a stream; with usage in it or not.
+    Stream(Pieces, bool),
+    /// In an API that has one form for each way to ask, which are kept apart.
+    AsIs(Pieces),
 }
 
 /// Fields of a message beside its role and content that are nothing when they are empty.
-const EMPTY_IS_NOTHING: [&str; 6] =
+pub(super) const EMPTY_IS_NOTHING: [&str; 6] =
     ["refusal", "annotations", "audio", "tool_calls", "function_call", "reasoning_content"];
 
 impl Answer {
-    /// The answer in a JSON body; nothing if it is not one that may be told again: cut off,
-    /// filtered, calling tools, or more than text.
-    pub fn of_json(body: Bytes) -> Option<Self> {
+    /// The answer that a client got; nothing if it is not one that may be told again: cut off, filtered, calling
+    /// tools, or more than text. The usage is the provider's.
+    pub fn of(endpoint: Endpoint, bytes: Bytes, streamed: bool, usage: Option<Usage>) -> Option<Self> {
+        let usage = usage.as_ref().map(shown);
+        let content = match (endpoint, streamed) {
+            (Endpoint::ChatCompletions, true) => return Self::of_events(&bytes, usage),
+            (Endpoint::ChatCompletions, false) => return Self::of_json(bytes),
+            (Endpoint::Messages, true) => verbatim::message_stream(&bytes),
+            (Endpoint::Messages, false) => verbatim::message(&bytes),
+            (Endpoint::Responses, true) => verbatim::response_stream(&bytes),
+            (Endpoint::Responses, false) => verbatim::response(&bytes),
+            _ => None,
+        };
+        Some(Self::as_is(content?, &bytes, usage))
+    }
+
+    /// An answer that is told again byte for byte.
+    pub(super) fn as_is(content: String, bytes: &[u8], usage: Option<Value>) -> Self {
+        let (id, model) = (String::new(), String::new());
+        Self { id, created: 0, model, fingerprint: None, content, usage, told: Told::AsIs(Pieces::of(bytes)) }
+    }
+
+    /// The answer in a JSON body.
+    pub(super) fn of_json(body: Bytes) -> Option<Self> {
         let value: Value = serde_json::from_slice(&body).ok()?;
         let [choice] = value.get("choices")?.as_array()?.as_slice() else { return None };
         let message = choice.get("message")?.as_object()?;
@@ -34,69 +68,86 @@ impl Answer {
         if !stopped || !is_nothing(choice.get("logprobs")) || !only_text(message) {
             return None;
         }
-        let content = message.get("content")?.as_str()?.to_owned();
-        Some(Self { usage: value.get("usage").cloned(), body: Some(body), content, ..Self::label(&value)? })
-    }
-
-    /// The answer in a stream of events, as the client got it. The usage is the provider's.
-    pub fn of_events(stream: &[u8], usage: Option<Usage>) -> Option<Self> {
-        let (mut answer, mut content, mut stopped, mut done) = (None, String::new(), false, false);
-        for data in events::data(stream) {
-            if data == "[DONE]" {
-                done = true;
-                continue;
-            }
-            let value: Value = serde_json::from_str(data).ok()?;
-            if answer.is_none() {
-                answer = Self::label(&value);
-            }
-            let choices = value.get("choices")?.as_array()?;
-            let choice = match choices.as_slice() {
-                [] => continue,
-                [choice] => choice,
-                _ => return None,
-            };
-            let delta = choice.get("delta")?.as_object()?;
-            if !is_nothing(choice.get("logprobs")) || !only_text(delta) {
-                return None;
-            }
-            content.push_str(delta.get("content").and_then(Value::as_str).unwrap_or_default());
-            match choice.get("finish_reason").and_then(Value::as_str) {
-                None => {}
-                Some("stop") => stopped = true,
-                Some(_) => return None,
-            }
-        }
-        let answer = answer.filter(|_| stopped && done)?;
-        Some(Self { content, usage: usage.map(|usage| shown(&usage)), ..answer })
-    }
-
-    fn label(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Self {
             id: text("id")?,
             created: value.get("created").and_then(Value::as_u64).unwrap_or(0),
             model: text("model")?,
             fingerprint: text("system_fingerprint"),
+            content: message.get("content")?.as_str()?.to_owned(),
+            usage: value.get("usage").cloned(),
+            told: Told::Whole(body),
+        })
+    }
+
+    /// The answer in a stream of events, as the client got it.
+    pub(super) fn of_events(stream: &[u8], usage: Option<Value>) -> Option<Self> {
+        let (mut answer, mut content, mut stopped, mut done) = (None, String::new(), false, false);
+        let mut reported: Option<Value> = None;
+        for data in events::data(stream) {
+            if data == "[DONE]" {
+                done = true;
+                continue;
+            }
+            let chunk: Chunk<'_> = serde_json::from_str(data).ok()?;
+            if answer.is_none() {
+                answer = Self::label(&chunk);
+            }
+            reported = chunk.usage.or(reported);
+            let choice = match chunk.choices.as_slice() {
+                [] => continue,
+                [choice] => choice,
+                _ => return None,
+            };
+            if !is_nothing(choice.logprobs.as_ref()) || choice.delta.more {
+                return None;
+            }
+            content.push_str(choice.delta.content.as_ref().map_or("", |text| &text.0));
+            match choice.finish_reason.as_ref().map(|text| &*text.0) {
+                None => {}
+                Some("stop") => stopped = true,
+                Some(_) => return None,
+            }
+        }
+        let answer = answer.filter(|_| stopped && done)?;
+        let told = Told::Stream(Pieces::of(stream), reported.is_some());
+        Some(Self { content, usage: reported.or(usage), told, ..answer })
+    }
+
+    fn label(chunk: &Chunk<'_>) -> Option<Self> {
+        let text = |raw: Option<&RawValue>| serde_json::from_str::<Option<String>>(raw?.get()).ok()?;
+        Some(Self {
+            id: text(chunk.id)?,
+            created: chunk.created.as_ref().and_then(Number::as_u64).unwrap_or(0),
+            model: text(chunk.model)?,
+            fingerprint: text(chunk.system_fingerprint),
             content: String::new(),
             usage: None,
-            body: None,
+            told: Told::Whole(Bytes::new()),
         })
     }
 
     /// Bytes held, about.
     pub fn size(&self) -> usize {
-        self.content.len() + self.body.as_ref().map_or(0, Bytes::len) + self.id.len() + self.model.len() + 256
+        let told = match &self.told {
+            Told::Whole(body) => body.len(),
+            Told::Stream(pieces, _) | Told::AsIs(pieces) => pieces.size(),
+        };
+        self.content.len() + told + self.id.len() + self.model.len() + 256
     }
 
-    /// Tokens that need not be spent: prompt and answer.
-    pub fn tokens(&self) -> u64 {
-        self.usage.as_ref().and_then(|u| u.get("total_tokens")).and_then(Value::as_u64).unwrap_or(0)
+    /// The answer again, for a client that asks for it like this.
+    pub fn tell(&self, stream: bool, include_usage: bool) -> Bytes {
+        match &self.told {
+            Told::AsIs(pieces) => pieces.stream(),
+            _ if stream => self.events(include_usage),
+            _ => self.json(),
+        }
     }
 
     /// The whole answer.
-    pub fn json(&self) -> Bytes {
-        if let Some(body) = &self.body {
+    fn json(&self) -> Bytes {
+        if let Told::Whole(body) = &self.told {
             return body.clone();
         }
         let mut value = self.head("chat.completion");
@@ -107,8 +158,35 @@ impl Answer {
         Bytes::from(Value::Object(value).to_string())
     }
 
-    /// The answer as a stream, with the usage chunk if it was asked for.
-    pub fn events(&self, include_usage: bool) -> Bytes {
+    /// The answer as a stream, with the usage chunk if it was asked for; in the same pieces, if it was one.
+    fn events(&self, include_usage: bool) -> Bytes {
+        match &self.told {
+            Told::Stream(pieces, usage) if *usage == include_usage => pieces.stream(),
+            Told::Stream(pieces, _) => self.again(&pieces.stream(), include_usage),
+            _ => self.in_pieces(include_usage),
+        }
+    }
+
+    /// A stream with or without usage, which it was without or with.
+    fn again(&self, stream: &[u8], include_usage: bool) -> Bytes {
+        let mut out = Vec::with_capacity(stream.len() + 1024);
+        let chunks = events::data(stream).filter_map(|data| serde_json::from_str::<Map<String, Value>>(data).ok());
+        for mut chunk in chunks {
+            if chunk.get("choices").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                continue;
+            }
+            if include_usage {
+                chunk.insert("usage".to_owned(), Value::Null);
+            } else {
+                chunk.shift_remove("usage");
+            }
+            events::push(&mut out, &Value::Object(chunk).to_string());
+        }
+        self.end(&mut out, include_usage);
+        Bytes::from(out)
+    }
+
+    fn in_pieces(&self, include_usage: bool) -> Bytes {
         let mut out = Vec::with_capacity(self.content.len() * 6 + 1024);
         let mut chunk = |delta: Value, finish: Value| {
             let mut value = self.head("chat.completion.chunk");
@@ -124,14 +202,18 @@ impl Answer {
             chunk(json!({"content": piece}), Value::Null);
         }
         chunk(json!({}), json!("stop"));
+        self.end(&mut out, include_usage);
+        Bytes::from(out)
+    }
+
+    fn end(&self, out: &mut Vec<u8>, include_usage: bool) {
         if let (true, Some(usage)) = (include_usage, &self.usage) {
             let mut value = self.head("chat.completion.chunk");
             value.insert("choices".to_owned(), json!([]));
             value.insert("usage".to_owned(), usage.clone());
-            events::push(&mut out, &Value::Object(value).to_string());
+            events::push(out, &Value::Object(value).to_string());
         }
-        events::push(&mut out, "[DONE]");
-        Bytes::from(out)
+        events::push(out, "[DONE]");
     }
 
     fn head(&self, object: &str) -> Map<String, Value> {
@@ -145,7 +227,7 @@ impl Answer {
     }
 }
 
-fn is_nothing(value: Option<&Value>) -> bool {
+pub(super) fn is_nothing(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,
         Some(Value::Array(items)) => items.is_empty(),
@@ -189,15 +271,49 @@ mod tests {
         let said =
             json!({"role": "assistant", "content": "Grüße, world.\nA second line of more words than one piece."});
         let answer = Answer::of_json(body("stop", &said)).unwrap();
-        assert_eq!(answer.json(), body("stop", &said), "its own bytes");
-        let stream = answer.events(true);
-        let usage = Usage { input: 3, output: 2, ..Usage::default() };
-        let again = Answer::of_events(&stream, Some(usage)).unwrap();
-        assert_eq!((again.content.as_str(), again.id.as_str(), again.tokens()), (answer.content.as_str(), "c1", 5));
-        assert_eq!(again.events(false), answer.events(false), "told again, it is the same");
+        assert_eq!(answer.tell(false, false), body("stop", &said), "its own bytes");
+        let stream = answer.tell(true, true);
+        let again = Answer::of_events(&stream, None).unwrap();
+        assert_eq!((&again.content, &again.id, &again.usage), (&answer.content, &answer.id, &answer.usage));
         let text = String::from_utf8(stream.to_vec()).unwrap();
         assert!(text.contains("\"total_tokens\":5") && text.ends_with("data: [DONE]\n\n"));
-        assert!(!String::from_utf8_lossy(&answer.events(false)).contains("usage"));
+        assert!(!String::from_utf8_lossy(&answer.tell(true, false)).contains("usage"));
+        let value: Value = serde_json::from_slice(&again.tell(false, false)).unwrap();
+        assert_eq!(
+            (&value["choices"][0]["message"]["content"], &value["usage"]),
+            (&said["content"], &answer.usage.unwrap())
+        );
+    }
+
+    #[test]
+    fn a_stream_is_told_again_in_its_own_pieces() {
+        let chunk = |delta: Value, finish: Value| {
+            json!({"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "m", "unheard_of": [1],
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+        };
+        let plain = [
+            chunk(json!({"role": "assistant", "content": ""}), Value::Null),
+            chunk(json!({"content": "O"}), Value::Null),
+            chunk(json!({"content": "ne piece and another \u{1f980}"}), Value::Null),
+            chunk(json!({}), json!("stop")),
+        ];
+        let stream = |chunks: &[Value]| {
+            chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<String>() + "data: [DONE]\n\n"
+        };
+        let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5});
+        let mut full: Vec<Value> = plain.to_vec();
+        for chunk in &mut full {
+            chunk["usage"] = Value::Null;
+        }
+        full.push(json!({"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "m", "choices": [],
+            "usage": usage}));
+        let without = Answer::of_events(stream(&plain).as_bytes(), Some(usage)).unwrap();
+        assert_eq!(without.tell(true, false), stream(&plain));
+        assert_eq!(without.tell(true, true), stream(&full));
+        let with = Answer::of_events(stream(&full).as_bytes(), None).unwrap();
+        assert_eq!(with.tell(true, true), stream(&full));
+        assert_eq!(with.tell(true, false), stream(&plain));
+        assert_eq!(with.content, "One piece and another \u{1f980}");
     }
 
     #[test]
@@ -209,7 +325,7 @@ mod tests {
         assert!(Answer::of_json(body("stop", &tools)).is_none());
         let unknown = json!({"role": "assistant", "content": "x", "thinking": "hm"});
         assert!(Answer::of_json(body("stop", &unknown)).is_none());
-        let whole = Answer::of_json(body("stop", &text)).unwrap().events(false);
+        let whole = Answer::of_json(body("stop", &text)).unwrap().tell(true, false);
         let cut = whole.strip_suffix(b"data: [DONE]\n\n").unwrap();
         assert!(Answer::of_events(cut, None).is_none(), "a stream that broke off");
     }

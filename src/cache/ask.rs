@@ -1,12 +1,15 @@
 //! What a request asks, as keys of the store: everything that can change the answer is in them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sluice_providers::{Call, Endpoint};
 
+use super::embed::Vector;
 use super::purges::Stamp;
+use super::strict::Strict;
 use crate::config::{CacheRules, CacheScope};
 
 /// A SHA-256.
@@ -43,6 +46,8 @@ pub struct Ask {
     pub text: Option<String>,
     /// Which purges its answer is younger than.
     pub stamp: Stamp,
+    /// The vector of `text`, once an embeddings model of the config has made it.
+    pub vector: OnceLock<Vector>,
 }
 
 impl Ask {
@@ -57,30 +62,51 @@ impl Ask {
         targets: &[&str],
         rules: &CacheRules,
     ) -> Result<Self, &'static str> {
-        if call.endpoint != Endpoint::ChatCompletions {
+        let chat = call.endpoint == Endpoint::ChatCompletions;
+        if !chat && !matches!(call.endpoint, Endpoint::Messages | Endpoint::Responses) {
             return Err("endpoint");
         }
         if call.n != 1 {
             return Err("n");
         }
-        let Ok(Value::Object(mut fields)) = serde_json::from_slice(&call.body) else { return Err("body") };
+        let Ok(Strict(Value::Object(mut fields))) = serde_json::from_slice(&call.body) else { return Err("body") };
         let on = |name: &str| fields.get(name).is_some_and(|v| !matches!(v, Value::Null | Value::Bool(false)));
-        for (name, why) in [("store", "store"), ("logprobs", "logprobs"), ("audio", "audio")] {
+        // The last three are about something that the provider remembers.
+        for name in ["store", "logprobs", "audio", "previous_response_id", "conversation", "background"] {
             if on(name) {
-                return Err(why);
+                return Err(name);
             }
         }
         fields.retain(|name, value| !HARMLESS.contains(&name.as_str()) && !value.is_null());
-        let other_words = rules.semantic && may_differ(&fields, rules);
+        let other_words = chat && rules.semantic && may_differ(&fields, rules);
         let text = take_last_text(&mut fields);
-        let partition = partition(&owner, model, targets, &Value::Object(fields), rules.scope);
+        let rest = rest(call, fields);
+        let partition = partition(&owner, model, targets, (&rest, &call.passed), rules);
         let mut hash = Sha256::new();
         hash.update(partition);
         hash.update(text.as_deref().unwrap_or_default());
         let key = hash.finalize().into();
         let text = text.filter(|_| other_words);
-        Ok(Self { owner, model: Arc::clone(model), partition, key, text, stamp: Stamp::default() })
+        Ok(Self {
+            owner,
+            model: Arc::clone(model),
+            partition,
+            key,
+            text,
+            stamp: Stamp::default(),
+            vector: OnceLock::new(),
+        })
     }
+}
+
+/// A request without its last user turn: its fields, what is called, and how the answer is told where it is kept as it
+/// was told.
+fn rest(call: &Call, fields: serde_json::Map<String, Value>) -> Value {
+    let fields = Value::Object(fields);
+    if call.endpoint == Endpoint::ChatCompletions {
+        return fields;
+    }
+    Value::Array(vec![fields, Value::from(call.endpoint.path()), Value::from(call.stream)])
 }
 
 impl Ask {
@@ -114,7 +140,14 @@ fn take_last_text(fields: &mut serde_json::Map<String, Value>) -> Option<String>
     }
 }
 
-fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, scope: CacheScope) -> Digest {
+fn partition(
+    owner: &Owner,
+    model: &str,
+    targets: &[&str],
+    (rest, passed): (&Value, &HeaderMap),
+    rules: &CacheRules,
+) -> Digest {
+    let scope = rules.scope;
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
         hash.update((text.len() as u64).to_be_bytes());
@@ -133,8 +166,23 @@ fn partition(owner: &Owner, model: &str, targets: &[&str], rest: &Value, scope: 
     for target in targets {
         part(target);
     }
+    let mut headers: Vec<String> = passed.iter().map(|(name, value)| header(name, value)).collect();
+    headers.sort();
+    for header in &headers {
+        part(header);
+    }
+    if let Some(embedder) = &rules.embeddings {
+        part("embedder");
+        part(&embedder.id());
+    }
     feed(rest, &mut hash);
     hash.finalize().into()
+}
+
+/// A header that is a part of the request's meaning; every byte of its value is one character.
+fn header(name: &HeaderName, value: &HeaderValue) -> String {
+    let value: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+    format!("{name}: {value}")
 }
 
 /// Hashes a value so that the order of its fields does not matter and nothing else is lost.
@@ -207,6 +255,50 @@ mod tests {
         }
         let other = ask(&plain("hello"), CacheScope::Key, "web").unwrap();
         assert!(other.partition == base.partition && other.key != base.key);
+    }
+
+    #[test]
+    fn apis_ways_to_ask_and_headers_are_kept_apart() {
+        let of = |endpoint, stream: bool, beta: Option<&'static str>| {
+            let body = json!({"model": "m", "max_tokens": 5, "stream": stream, "input": "hi",
+                "messages": [{"role": "user", "content": "hi"}]});
+            let mut call = Call::parse(endpoint, Bytes::from(body.to_string())).unwrap();
+            if let Some(beta) = beta {
+                call.passed.insert("anthropic-beta", HeaderValue::from_static(beta));
+            }
+            let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
+            let rules = CacheRules { semantic: true, ..CacheRules::default() };
+            Ask::of(&call, owner, &Arc::from("m"), &["p/m"], &rules)
+        };
+        let mut keys = Vec::new();
+        for endpoint in [Endpoint::Messages, Endpoint::Responses] {
+            for stream in [true, false] {
+                let ask = of(endpoint, stream, None).unwrap();
+                assert!(ask.text.is_none(), "exact only");
+                keys.push(ask.key);
+            }
+        }
+        keys.push(of(Endpoint::Messages, true, Some("one")).unwrap().key);
+        keys.push(of(Endpoint::Messages, true, Some("two")).unwrap().key);
+        keys.push(of(Endpoint::ChatCompletions, true, None).unwrap().key);
+        assert_eq!(of(Endpoint::ChatCompletions, false, None).unwrap().key, keys[6], "told either way");
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 7);
+        assert_eq!(of(Endpoint::Embeddings, false, None).unwrap_err(), "endpoint");
+    }
+
+    #[test]
+    fn a_body_that_two_parsers_may_read_in_two_ways_is_not_looked_up() {
+        for body in [
+            r#"{"model":"m","messages":[{"role":"user","content":"say yes","content":"what is 2 + 2?"}]}"#,
+            r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"seed":1,"seed":2}"#,
+        ] {
+            let call = Call::parse(Endpoint::ChatCompletions, Bytes::from_static(body.as_bytes())).unwrap();
+            let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
+            let asked = Ask::of(&call, owner, &Arc::from("m"), &["p/m"], &CacheRules::default());
+            assert_eq!(asked.unwrap_err(), "body", "{body}");
+        }
     }
 
     #[test]

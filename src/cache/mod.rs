@@ -8,19 +8,30 @@
 
 mod answer;
 mod ask;
+mod bounds;
+mod chunk;
+mod compare;
 mod control;
+mod embed;
 mod events;
 mod follow;
+mod pieces;
 mod prompts;
 mod purges;
 mod record;
 mod shared;
 mod shelf;
 mod store;
+mod strict;
+mod verbatim;
+mod watch;
+mod wrong;
 
 pub use answer::Answer;
 pub use ask::{Ask, Digest, Owner};
 pub use control::Control;
+pub use embed::{Embed, Vector};
 pub use follow::Purged;
 pub use purges::{Purge, Stamp};
 pub use store::{Cache, Found, Sharing, Size, Tier};
+pub use watch::{Standing, Watch};

@@ -34,7 +34,7 @@ impl Prompts {
         let prompt = &streamed.prompt;
         let Some(end) = Instant::now().checked_add(streamed.left).filter(|_| !streamed.left.is_zero()) else { return };
         self.remove(&prompt.key);
-        let id = self.shelves.insert(streamed.partition, &prompt.text, prompt.key, semantic);
+        let id = self.shelves.insert(streamed.partition, &prompt.text, prompt.key, &semantic.vector(&prompt.text));
         let first = {
             let mut known = self.known.lock();
             known.by_key.insert(prompt.key, (streamed.partition, id, end));
@@ -81,7 +81,7 @@ impl Prompts {
 
     /// As [`Shelves::find`].
     pub(super) fn find(&self, partition: &Digest, text: &str, false_hits: f64, semantic: &Semantic) -> Option<Digest> {
-        self.shelves.find(partition, text, false_hits, semantic).map(|(key, _)| key)
+        self.shelves.find(partition, (text, None), false_hits, semantic).map(|(key, _)| key)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -161,7 +161,15 @@ mod tests {
 
     fn ask(stamp: Stamp) -> Ask {
         let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
-        Ask { owner, model: "m".into(), partition: [0; 32], key: [1; 32], text: None, stamp }
+        Ask {
+            owner,
+            model: "m".into(),
+            partition: [0; 32],
+            key: [1; 32],
+            text: None,
+            stamp,
+            vector: std::sync::OnceLock::new(),
+        }
     }
 
     fn purge(model: Option<&str>, tenant: Option<&str>, key: Option<&str>) -> Purge {

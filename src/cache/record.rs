@@ -1,13 +1,15 @@
 //! An answer as the shared cache keeps it: compressed, with whose it is, sealed to its key and partition.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use sluice_policies::Demand;
 
-use super::answer::Answer;
+use super::answer::{Answer, Told as Kept};
 use super::ask::{Ask, Digest, Owner};
 use super::purges::Stamp;
 use super::store::Entry;
@@ -26,7 +28,8 @@ struct Record {
     epoch: u64,
     seq: u64,
     ttl_ms: u64,
-    cost_micros: u64,
+    /// Tokens of the prompt and of the answer, micro-dollars.
+    made: [u64; 3],
     told: Told,
 }
 
@@ -36,40 +39,30 @@ struct Record {
 enum Told {
     /// As the provider sent it.
     Body(String),
-    /// What a stream said.
-    Parts {
-        id: String,
-        created: u64,
-        model: String,
-        fingerprint: Option<String>,
-        content: String,
-        usage: Option<Value>,
-    },
+    /// A stream, and the provider's usage.
+    Stream { stream: String, usage: Option<Value> },
+    /// Whatever it is, it is told again byte for byte.
+    Is { content: String, bytes: String, usage: Option<Value> },
 }
 
 impl Told {
     fn of(answer: &Answer) -> Option<Self> {
-        if let Some(body) = &answer.body {
-            return std::str::from_utf8(body).ok().map(|body| Self::Body(body.to_owned()));
-        }
-        Some(Self::Parts {
-            id: answer.id.clone(),
-            created: answer.created,
-            model: answer.model.clone(),
-            fingerprint: answer.fingerprint.clone(),
-            content: answer.content.clone(),
-            usage: answer.usage.clone(),
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        let usage = answer.usage.clone();
+        Some(match &answer.told {
+            Kept::Whole(body) => Self::Body(text(body)?),
+            Kept::Stream(pieces, _) => Self::Stream { stream: text(&pieces.stream())?, usage },
+            Kept::AsIs(pieces) => Self::Is { content: answer.content.clone(), bytes: text(&pieces.stream())?, usage },
         })
     }
 
     fn answer(self) -> Option<Answer> {
-        Some(match self {
+        match self {
             // Whether it may be told again is asked once more.
-            Self::Body(body) => Answer::of_json(Bytes::from(body))?,
-            Self::Parts { id, created, model, fingerprint, content, usage } => {
-                Answer { id, created, model, fingerprint, content, usage, body: None }
-            }
-        })
+            Self::Body(body) => Answer::of_json(Bytes::from(body)),
+            Self::Stream { stream, usage } => Answer::of_events(stream.as_bytes(), usage),
+            Self::Is { content, bytes, usage } => Some(Answer::as_is(content, bytes.as_bytes(), usage)),
+        }
     }
 }
 
@@ -84,7 +77,7 @@ pub(super) fn encode(entry: &Entry) -> Option<Vec<u8>> {
         epoch: ask.stamp.shared.epoch,
         seq: ask.stamp.shared.seq,
         ttl_ms: u64::try_from(entry.ttl.as_millis()).unwrap_or(u64::MAX),
-        cost_micros: entry.cost_micros,
+        made: [entry.made.input, entry.made.output, entry.made.cost_micros],
         told: Told::of(&entry.answer)?,
     };
     let plain = serde_json::to_vec(&record).ok()?;
@@ -109,13 +102,16 @@ pub(super) fn decode(value: &[u8], of: (&Digest, &Digest), left: Duration, here:
     let owner = Owner { tenant: record.tenant.into(), key: record.key.into(), user: None };
     let stamp = Stamp { here, shared: PurgeMark { epoch: record.epoch, seq: record.seq } };
     let (key, partition) = (*of.0, *of.1);
-    let ask = Ask { owner, model: record.model.into(), partition, key, text: record.text, stamp };
+    let ask =
+        Ask { owner, model: record.model.into(), partition, key, text: record.text, stamp, vector: OnceLock::new() };
     let ttl = Duration::from_millis(record.ttl_ms);
     let left = left.min(ttl);
     let now = Instant::now();
     let kept = now.checked_sub(ttl.saturating_sub(left)).unwrap_or(now);
     let answer = record.told.answer()?;
-    Some(Entry { answer, ask, shelved: None, kept, ttl: left, cost_micros: record.cost_micros })
+    let [input, output, cost_micros] = record.made;
+    let made = Demand { input, output, cost_micros };
+    Some(Entry { answer, ask, shelved: None, dimensions: 0, kept, ttl: left, made })
 }
 
 fn seal((key, partition): (&Digest, &Digest), length: [u8; 4], packed: &[u8]) -> Digest {
@@ -130,6 +126,7 @@ mod tests {
     use super::*;
 
     const MOST: usize = 1 << 20;
+    const MADE: Demand = Demand { input: 5, output: 6, cost_micros: 7 };
 
     fn entry(body: bool) -> Entry {
         let message = json!({"role": "assistant", "content": "Grüße. ".repeat(50)});
@@ -138,13 +135,21 @@ mod tests {
             "choices": [{"message": message, "finish_reason": "stop"}]});
         let mut answer = Answer::of_json(Bytes::from(value.to_string())).unwrap();
         if !body {
-            answer.body = None;
+            answer = Answer::of_events(&answer.tell(true, true), None).unwrap();
         }
         let owner = Owner { tenant: "acme".into(), key: "web".into(), user: Some("ann".to_owned()) };
         let stamp = Stamp { here: 9, shared: PurgeMark { epoch: u64::MAX, seq: 4 } };
         let (partition, key, text) = ([1; 32], [2; 32], Some("Who is it?".to_owned()));
-        let ask = Ask { owner, model: "m".into(), partition, key, text, stamp };
-        Entry { answer, ask, shelved: Some(1), kept: Instant::now(), ttl: Duration::from_mins(1), cost_micros: 7 }
+        let ask = Ask { owner, model: "m".into(), partition, key, text, stamp, vector: OnceLock::new() };
+        Entry {
+            answer,
+            ask,
+            shelved: Some(1),
+            dimensions: 0,
+            kept: Instant::now(),
+            ttl: Duration::from_mins(1),
+            made: MADE,
+        }
     }
 
     #[test]
@@ -152,9 +157,9 @@ mod tests {
         for body in [true, false] {
             let kept = entry(body);
             let value = encode(&kept).unwrap();
-            assert!(value.len() < 500, "compressed: {}", value.len());
+            assert!(value.len() < 600, "compressed: {}", value.len());
             let read = decode(&value, (&[2; 32], &[1; 32]), Duration::from_secs(20), 1, MOST).unwrap();
-            assert_eq!((&read.answer, read.cost_micros, read.ttl), (&kept.answer, 7, Duration::from_secs(20)));
+            assert_eq!((&read.answer, read.made, read.ttl), (&kept.answer, MADE, Duration::from_secs(20)));
             assert!(read.kept.elapsed() >= Duration::from_secs(40), "it is as old as it is");
             let (ask, before) = (read.ask, kept.ask);
             assert_eq!((&ask.model, &ask.owner.key, &ask.text), (&before.model, &before.owner.key, &before.text));

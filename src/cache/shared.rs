@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::ask::{Ask, Digest};
 use super::control::Control;
+use super::embed::Outside;
 use super::prompts::Prompts;
 use super::purges::Purge;
 use super::record;
@@ -70,6 +71,7 @@ struct Asked<'a> {
     ask: &'a Ask,
     control: &'a Control,
     rules: &'a CacheRules,
+    outside: &'a Outside<'a>,
     until: Instant,
 }
 
@@ -179,11 +181,11 @@ impl Cache {
         &self,
         shared: &Shared,
         ask: &Ask,
-        control: &Control,
-        rules: &CacheRules,
+        (control, rules): (&Control, &CacheRules),
+        outside: &Outside<'_>,
     ) -> Option<Found> {
         let until = Instant::now() + shared.store.deadline();
-        let asked = Asked { ask, control, rules, until };
+        let asked = Asked { ask, control, rules, outside, until };
         let looked = if shared.is_in_step() { self.look(shared, &asked).await } else { Err(Fault::Down) };
         let result = match &looked {
             Ok(Some(found)) => found.tier.name(),
@@ -211,7 +213,11 @@ impl Cache {
                 Fetched::Entry(entry) => {
                     // What decides is the text that was sealed together with the answer.
                     let asks = entry.ask.text.as_deref();
-                    if let Some((_, similarity)) = asks.and_then(|asks| same(&prompt, asks, asked.budget(), semantic)) {
+                    let found = asks.and_then(|asks| same(&prompt, asks, asked.budget(), semantic));
+                    if let Some((_, similarity)) = found
+                        && self.agrees(asked.ask, &entry.ask, asked.rules, asked.outside).await
+                        && self.purges.allows_here(&entry.ask)
+                    {
                         return Ok(Some(entry.found(Tier::Semantic(similarity))));
                     }
                 }
@@ -259,7 +265,7 @@ impl Cache {
             return Ok(Fetched::Gone);
         };
         let fresh = asked.control.max_age.is_none_or(|most| entry.kept.elapsed() <= most);
-        let entry = self.hold_if_newer(entry);
+        let entry = self.hold_if_newer(entry, asked.rules);
         Ok(if fresh { Fetched::Entry(entry) } else { Fetched::Old })
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-use sluice_semantic::{Partition, Semantic};
+use parking_lot::{Mutex, RwLock};
+use sluice_semantic::{LEAST_SIMILARITY, Partition, Quantised, Semantic};
 
 use super::ask::Digest;
 
@@ -14,60 +14,105 @@ use super::ask::Digest;
 struct Shelf {
     prompts: Partition,
     keys: HashMap<u64, Digest>,
+    /// It was emptied and is off the list: nothing is put on it any more.
+    gone: bool,
 }
 
-/// All partitions. A partition is locked while it is searched, the list only to find it.
+/// All partitions. A partition is locked while it is searched, the list only to find it; no lock is waited for with the
+/// list locked.
 #[derive(Default)]
 pub(super) struct Shelves {
-    all: Mutex<HashMap<Digest, Arc<Mutex<Shelf>>>>,
+    all: Mutex<HashMap<Digest, Arc<RwLock<Shelf>>>>,
     next: AtomicU64,
 }
 
 impl Shelves {
     /// Adds a prompt; the number takes it out again.
-    pub(super) fn insert(&self, partition: Digest, text: &str, key: Digest, semantic: &Semantic) -> u64 {
+    pub(super) fn insert(&self, partition: Digest, text: &str, key: Digest, vector: &Quantised) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        // The list stays locked: a shelf that was just emptied must not be filled after it is gone.
-        let mut all = self.all.lock();
-        let mut shelf = all.entry(partition).or_default().lock();
-        if shelf.prompts.insert(id, text, semantic).is_ok() {
-            shelf.keys.insert(id, key);
+        loop {
+            let found = Arc::clone(self.all.lock().entry(partition).or_default());
+            let mut shelf = found.write();
+            if shelf.gone {
+                drop(shelf);
+                self.unlist(&partition, &found);
+                continue;
+            }
+            if shelf.prompts.insert_vector(id, text, vector).is_ok() {
+                shelf.keys.insert(id, key);
+            }
+            return id;
         }
-        id
     }
 
     pub(super) fn remove(&self, partition: &Digest, id: u64) {
+        let Some(found) = self.all.lock().get(partition).map(Arc::clone) else { return };
+        let mut shelf = found.write();
+        shelf.prompts.remove(id);
+        shelf.keys.remove(&id);
+        shelf.gone = shelf.prompts.is_empty();
+        if shelf.gone {
+            drop(shelf);
+            self.unlist(partition, &found);
+        }
+    }
+
+    fn unlist(&self, partition: &Digest, shelf: &Arc<RwLock<Shelf>>) {
         let mut all = self.all.lock();
-        let Some(shelf) = all.get(partition) else { return };
-        let empty = {
-            let mut shelf = shelf.lock();
-            shelf.prompts.remove(id);
-            shelf.keys.remove(&id);
-            shelf.prompts.is_empty()
-        };
-        if empty {
+        if all.get(partition).is_some_and(|found| Arc::ptr_eq(found, shelf)) {
             all.remove(partition);
         }
     }
 
-    /// The key of an answer to the same question, and how similar the two are.
+    /// The key of an answer to the same question, and how similar the two are. `vector` is the prompt's, where it is
+    /// not the built-in model that made those of the partition.
     pub(super) fn find(
         &self,
         partition: &Digest,
-        text: &str,
+        (text, vector): (&str, Option<&Quantised>),
         false_hits: f64,
         semantic: &Semantic,
     ) -> Option<(Digest, f32)> {
-        semantic.eligible(text).ok()?;
         let shelf = self.all.lock().get(partition).map(Arc::clone)?;
         let prompt = semantic.prompt(text);
-        let shelf = shelf.lock();
-        let hit = shelf.prompts.lookup(&prompt, semantic.threshold(false_hits), semantic)?;
-        Some((*shelf.keys.get(&hit.id)?, hit.judgement.similarity))
+        let threshold = semantic.threshold(false_hits);
+        let shelf = shelf.read();
+        let hit = match vector {
+            // What is near differs from model to model: the nearest are judged, however far they are.
+            Some(vector) => shelf.prompts.lookup_vector(&prompt, (vector, -1.0), threshold, semantic)?,
+            None => shelf.prompts.lookup(&prompt, threshold, semantic)?,
+        };
+        // The threshold keeps to its budget among pairs that the built-in model finds near.
+        let near = hit.judgement.similarity >= LEAST_SIMILARITY;
+        Some((*shelf.keys.get(&hit.id).filter(|_| near)?, hit.judgement.similarity))
     }
 
     /// Partitions that hold prompts.
     pub(super) fn len(&self) -> usize {
         self.all.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shelf_that_is_emptied_while_another_is_filling_it_loses_nothing() {
+        let (shelves, vector) = (Shelves::default(), Quantised::from_vector(&[1.0, 2.0]).unwrap());
+        std::thread::scope(|scope| {
+            for thread in 0..4_u8 {
+                let (shelves, vector) = (&shelves, &vector);
+                scope.spawn(move || {
+                    for _ in 0..2000 {
+                        let id = shelves.insert([7; 32], "text", [thread; 32], vector);
+                        let listed = shelves.all.lock().get(&[7; 32]).map(Arc::clone).unwrap();
+                        assert_eq!(listed.read().keys.get(&id), Some(&[thread; 32]));
+                        shelves.remove(&[7; 32], id);
+                    }
+                });
+            }
+        });
+        assert_eq!(shelves.len(), 0);
     }
 }

@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 use moka::sync::Cache as Moka;
-use sluice_semantic::Semantic;
+use sluice_policies::Demand;
+use sluice_semantic::{Quantised, Semantic};
 
 use super::answer::Answer;
 use super::ask::{Ask, Digest};
 use super::control::Control;
+use super::embed::{Embed, Outside, Vectors};
 use super::purges::{Purge, Purges, Stamp};
 use super::shared::{Job, Shared};
 use super::shelf::Shelves;
+use super::watch::Watch;
 use crate::config::{CacheRules, Redis};
 use crate::state::AnswerIndex;
 use crate::telemetry::SharedCacheMetrics;
@@ -23,9 +26,11 @@ pub(super) struct Entry {
     pub(super) ask: Ask,
     /// Its number on the shelf of its partition.
     pub(super) shelved: Option<u64>,
+    /// Bytes of its vector there.
+    pub(super) dimensions: usize,
     pub(super) kept: Instant,
     pub(super) ttl: Duration,
-    pub(super) cost_micros: u64,
+    pub(super) made: Demand,
 }
 
 /// How an answer was found.
@@ -56,8 +61,10 @@ pub struct Found {
     pub tier: Tier,
     /// Since it was kept.
     pub age: Duration,
-    /// What it cost, micro-dollars.
-    pub cost_micros: u64,
+    /// What it took when it was made.
+    pub made: Demand,
+    /// Of the request it was made for.
+    pub key: Digest,
 }
 
 /// What is held.
@@ -88,9 +95,11 @@ pub struct Sharing {
 
 /// The answers of one process, and with a store those of its fleet.
 pub struct Cache {
-    entries: Moka<Digest, Arc<Entry>>,
+    pub(super) entries: Moka<Digest, Arc<Entry>>,
     shelves: Arc<Shelves>,
     semantic: OnceLock<Option<Semantic>>,
+    pub(super) vectors: Vectors,
+    watch: Watch,
     pub(super) purges: Purges,
     pub(super) shared: Option<Box<Shared>>,
 }
@@ -122,7 +131,8 @@ impl Cache {
                 }
             })
             .build();
-        Self { entries, shelves, semantic: OnceLock::new(), purges: Purges::default(), shared: None }
+        let (semantic, vectors, purges) = (OnceLock::new(), Vectors::default(), Purges::default());
+        Self { entries, shelves, semantic, vectors, watch: Watch::default(), purges, shared: None }
     }
 
     /// The same in front of the answers of all replicas; [`work`](Self::work) connects to them. The
@@ -130,6 +140,11 @@ impl Cache {
     pub fn shared(max_bytes: u64, redis: &Redis, metrics: &SharedCacheMetrics) -> Result<Self, String> {
         let shared = Shared::new(redis, max_bytes, metrics.clone())?;
         Ok(Self { shared: Some(Box::new(shared)), ..Self::new(max_bytes) })
+    }
+
+    /// How often answers to other words were wrong.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// How far purges are known: to be taken before a request is looked up.
@@ -147,31 +162,57 @@ impl Cache {
         self.semantic.get_or_init(load).as_ref()
     }
 
-    /// The answer to a request, if there is one that it may have: of this process, else of any replica.
-    /// Dropping the future leaves nothing behind.
-    pub async fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules) -> Option<Found> {
-        let found = self.find_here(ask, control, rules);
-        let Some(shared) = &self.shared else { return found };
-        shared.metrics.looked("memory", found.as_ref().map_or("miss", |found| found.tier.name()));
-        if found.is_some() {
-            return found;
+    /// The answer to a request, if there is one that it may have: of this process, else of any replica. `embed` makes
+    /// the vectors that the rules want from outside. Dropping the future leaves nothing behind.
+    pub async fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules, embed: &dyn Embed) -> Option<Found> {
+        let outside = Outside::new(embed);
+        let mut found = self.exact_here(ask, control);
+        if found.is_none() && rules.embeddings.is_none() {
+            found = self.words_here(ask, control, rules, &outside).await;
         }
-        self.find_shared(shared, ask, control, rules).await
+        if let Some(shared) = &self.shared {
+            shared.metrics.looked("memory", found.as_ref().map_or("miss", |found| found.tier.name()));
+            if found.is_none() {
+                found = self.find_shared(shared, ask, (control, rules), &outside).await;
+            }
+        }
+        if found.is_none() && rules.embeddings.is_some() {
+            // Last, for it costs a call.
+            found = self.words_here(ask, control, rules, &outside).await;
+        }
+        found
     }
 
-    fn find_here(&self, ask: &Ask, control: &Control, rules: &CacheRules) -> Option<Found> {
-        let fresh = |entry: &Arc<Entry>| {
-            control.max_age.is_none_or(|most| entry.kept.elapsed() <= most) && self.purges.allows_here(&entry.ask)
-        };
-        if let Some(entry) = self.entries.get(&ask.key).filter(fresh) {
-            return Some(entry.found(Tier::Exact));
-        }
+    fn exact_here(&self, ask: &Ask, control: &Control) -> Option<Found> {
+        let entry = self.entries.get(&ask.key)?;
+        self.may_use(&entry, control).then(|| entry.found(Tier::Exact))
+    }
+
+    async fn words_here(
+        &self,
+        ask: &Ask,
+        control: &Control,
+        rules: &CacheRules,
+        outside: &Outside<'_>,
+    ) -> Option<Found> {
         let text = ask.text.as_deref().filter(|_| !control.exact)?;
-        let (key, similarity) =
-            self.shelves.find(&ask.partition, text, control.budget(rules.max_false_hits), self.semantic()?)?;
+        let semantic = self.semantic()?;
+        semantic.eligible(text).ok()?;
+        let vector = match &rules.embeddings {
+            Some(_) => Some(Quantised::from_vector(&self.vector(ask, rules, outside).await?).ok()?),
+            None => None,
+        };
+        let (prompt, budget) = ((text, vector.as_ref()), control.budget(rules.max_false_hits));
+        let (key, similarity) = self.shelves.find(&ask.partition, prompt, budget, semantic)?;
         // Keys contain their partition; that it is this one is checked all the same.
-        let entry = self.entries.get(&key).filter(fresh).filter(|entry| entry.ask.partition == ask.partition)?;
-        Some(entry.found(Tier::Semantic(similarity)))
+        let entry = self.entries.get(&key).filter(|entry| entry.ask.partition == ask.partition)?;
+        let agreed = self.may_use(&entry, control) && self.agrees(ask, &entry.ask, rules, outside).await;
+        // It may have been purged while others were asked.
+        (agreed && self.may_use(&entry, control)).then(|| entry.found(Tier::Semantic(similarity)))
+    }
+
+    fn may_use(&self, entry: &Entry, control: &Control) -> bool {
+        control.max_age.is_none_or(|most| entry.kept.elapsed() <= most) && self.purges.allows_here(&entry.ask)
     }
 
     /// The answer to this very request, if this process has it in memory.
@@ -181,38 +222,52 @@ impl Cache {
     }
 
     /// Keeps an answer in the request's own partition.
-    pub fn keep(&self, ask: Ask, answer: Answer, cost_micros: u64, rules: &CacheRules) {
+    pub fn keep(&self, ask: Ask, answer: Answer, made: Demand, rules: &CacheRules) {
         let room = rules.max_entry;
         if answer.size() > room {
             return;
         }
-        let entry = Entry { answer, ask, shelved: None, kept: Instant::now(), ttl: rules.ttl, cost_micros };
+        let (shelved, dimensions, kept) = (None, 0, Instant::now());
+        let entry = Entry { answer, ask, shelved, dimensions, kept, ttl: rules.ttl, made };
         if !self.purges.allows_here(&entry.ask) {
             return;
         }
-        let entry = self.hold(entry);
+        let entry = self.hold(entry, rules);
         if let Some(shared) = &self.shared {
             shared.offer(Job::Put(entry));
         }
     }
 
     /// Puts an answer into memory, unless there is a younger one: of a request that was told to refresh it.
-    pub(super) fn hold_if_newer(&self, entry: Entry) -> Arc<Entry> {
+    pub(super) fn hold_if_newer(&self, entry: Entry, rules: &CacheRules) -> Arc<Entry> {
         let younger = |known: &Arc<Entry>| known.kept > entry.kept && self.purges.allows_here(&known.ask);
-        self.entries.get(&entry.ask.key).filter(younger).unwrap_or_else(|| self.hold(entry))
+        self.entries.get(&entry.ask.key).filter(younger).unwrap_or_else(|| self.hold(entry, rules))
     }
 
     /// Puts an answer into memory.
-    pub(super) fn hold(&self, mut entry: Entry) -> Arc<Entry> {
+    pub(super) fn hold(&self, mut entry: Entry, rules: &CacheRules) -> Arc<Entry> {
+        let vector = self.shelf_vector(&mut entry.ask, rules);
         let ask = &entry.ask;
         let key = ask.key;
-        entry.shelved = ask.text.as_deref().zip(self.semantic_if(ask)).and_then(|(text, semantic)| {
-            semantic.eligible(text).ok()?;
-            Some(self.shelves.insert(ask.partition, text, key, semantic))
-        });
+        if let Some((text, vector)) = ask.text.as_deref().zip(vector) {
+            entry.shelved = Some(self.shelves.insert(ask.partition, text, key, &vector));
+            entry.dimensions = vector.dimensions();
+        }
         let entry = Arc::new(entry);
         self.entries.insert(key, Arc::clone(&entry));
         entry
+    }
+
+    /// By what its prompt is found; nothing if an answer is for the same request only.
+    fn shelf_vector(&self, ask: &mut Ask, rules: &CacheRules) -> Option<Quantised> {
+        let made = ask.vector.take();
+        let semantic = self.semantic_if(ask)?;
+        let text = ask.text.as_deref()?;
+        semantic.eligible(text).ok()?;
+        match rules.embeddings {
+            Some(_) => Quantised::from_vector(&made?).ok(),
+            None => Some(semantic.vector(text)),
+        }
     }
 
     pub(super) fn semantic_if(&self, ask: &Ask) -> Option<&Semantic> {
@@ -227,6 +282,7 @@ impl Cache {
             self.entries.invalidate(key);
         }
         self.entries.run_pending_tasks();
+        self.vectors.forget();
         keys.len()
     }
 
@@ -256,13 +312,13 @@ impl Cache {
 
 impl Entry {
     pub(super) fn found(&self, tier: Tier) -> Found {
-        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), cost_micros: self.cost_micros }
+        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), made: self.made, key: self.ask.key }
     }
 
     pub(super) fn size(&self) -> usize {
         // A shelved prompt has its text twice, a vector and some ids.
-        let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 2 + 400);
-        self.answer.size() + text + size_of::<Self>()
+        let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 2 + 144);
+        self.answer.size() + text + self.dimensions + size_of::<Self>()
     }
 }
 

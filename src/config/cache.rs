@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 use sluice_policies::{Glob, Matcher, Subject};
 
 use super::compile::Compiler;
+use super::embedders::{Embedder, Opinion};
 use super::raw_cache::{RawCache, RawCacheMatch, RawCacheRule};
 use super::values;
 
@@ -31,6 +32,12 @@ pub struct CacheRules {
     pub max_false_hits: f64,
     /// Conversations may be answered in other words too.
     pub history: bool,
+    /// Who makes the shortlist; `None` is the built-in model.
+    pub embeddings: Option<Embedder>,
+    /// Who must agree to an answer to other words.
+    pub second_opinion: Option<Opinion>,
+    /// The part of hits in other words that are answered live too, 0 to 1.
+    pub verify_sample: f64,
     /// Requests that ask the same at once share one call.
     pub coalesce: bool,
 }
@@ -69,6 +76,9 @@ impl Default for CacheRules {
             max_temperature: 1.0,
             max_false_hits: 0.01,
             history: false,
+            embeddings: None,
+            second_opinion: None,
+            verify_sample: 0.0,
             coalesce: true,
         }
     }
@@ -116,6 +126,9 @@ impl CachePolicy {
             json!({
                 "name": &*rules.name, "semantic": rules.semantic, "scope": rules.scope.name(),
                 "ttl_s": rules.ttl.as_secs(), "max_false_hits": rules.max_false_hits,
+                "embeddings": rules.embeddings.as_ref().map(|embedder| &*embedder.label),
+                "second_opinion": rules.second_opinion.as_ref().map(|opinion| &*opinion.embedder.label),
+                "verify_sample": rules.verify_sample,
             })
         };
         json!({ "max_bytes": self.max_bytes, "rules": self.all().map(rule).collect::<Vec<_>>() })
@@ -130,6 +143,7 @@ struct Terms<'a> {
     max_entry: Option<&'a Spanned<String>>,
     max_temperature: Option<&'a Spanned<f64>>,
     max_false_hits: Option<&'a Spanned<String>>,
+    verify_sample: Option<&'a Spanned<String>>,
     history: Option<bool>,
     coalesce: Option<bool>,
 }
@@ -143,6 +157,7 @@ macro_rules! terms {
             max_entry: $raw.max_entry.as_ref(),
             max_temperature: $raw.max_temperature.as_ref(),
             max_false_hits: $raw.max_false_hits.as_ref(),
+            verify_sample: $raw.verify_sample.as_ref(),
             history: $raw.history,
             coalesce: $raw.coalesce,
         }
@@ -157,9 +172,10 @@ enum Mode {
 }
 
 impl Compiler {
-    pub(super) fn cache(&mut self, raw: &RawCache) -> CachePolicy {
+    /// `base` is what is not of this file.
+    pub(super) fn cache(&mut self, raw: &RawCache, base: CacheRules) -> CachePolicy {
         let max_bytes = self.field(raw.max_bytes.as_ref(), "cache.max_bytes", 256 << 20, bytes);
-        let (mode, base) = self.terms(&terms!(raw), "cache", Mode::Exact, CacheRules::default());
+        let (mode, base) = self.terms(&terms!(raw), "cache", Mode::Exact, base);
         let mut names = HashSet::from([base.name.to_string()]);
         let rules = raw.rules.iter().enumerate().map(|(index, rule)| {
             let path = format!("rules[{index}]");
@@ -206,6 +222,9 @@ impl Compiler {
             max_entry: self.field(raw.max_entry, &path("max_entry"), base.max_entry, bytes),
             max_false_hits: self.field(raw.max_false_hits, &path("max_false_hits"), base.max_false_hits, budget),
             history: raw.history.unwrap_or(base.history),
+            verify_sample: self.field(raw.verify_sample, &path("verify_sample"), base.verify_sample, |text| {
+                values::percent(text).ok_or_else(|| format!("`{text}` is no percentage; write 0% to 100%"))
+            }),
             coalesce: raw.coalesce.unwrap_or(base.coalesce),
             ..base
         };
@@ -283,7 +302,7 @@ mod tests {
     fn every_mistake_in_a_rule_has_its_place() {
         let errors = compile(
             "cache:\n  rules:\n    - { name: a, mode: sometimes }\n    - { name: a, ttl: soon }\n    \
-             - { max_false_hits: 50%, max_temperature: 3 }\n",
+             - { max_false_hits: 50%, max_temperature: 3, verify_sample: some }\n",
         )
         .unwrap_err();
         for (place, what) in [
@@ -292,6 +311,7 @@ mod tests {
             ("s.yaml:6:23: cache.rules[1].ttl", "soon"),
             ("s.yaml:7:25: cache.rules[2].max_false_hits", "0.1%"),
             ("cache.rules[2].max_temperature", "0 to 2"),
+            ("cache.rules[2].verify_sample", "0% to 100%"),
         ] {
             assert!(errors.lines().any(|line| line.contains(place)), "{place}: {errors}");
             assert!(errors.contains(what), "{what}: {errors}");

@@ -17,6 +17,7 @@ use sluice_providers::{ADAPTERS, adapter};
 use super::cache::CachePolicy;
 use super::credentials::{Credentials, fill};
 use super::model::{Config, Identity, Limits, Provider, Redis, Telemetry, Timeouts};
+use super::models::Known;
 use super::raw::{RawConfig, RawLimits, RawProvider, RawTelemetry, RawTimeouts};
 use super::routing::{Circuit, HealthRules};
 use super::values;
@@ -81,7 +82,7 @@ impl Compiler {
         let zone = raw.zone.as_ref().and_then(|zone| self.resolved(zone, "zone")).map(Arc::from);
         let redis = raw.redis.as_ref().and_then(|raw| self.redis(raw, "redis"));
         let ext_proc = raw.ext_proc.as_ref().and_then(|raw| self.ext_proc(raw));
-        let cache = raw.cache.as_ref().map(|raw| self.cache(raw));
+        let cache = self.cache_with(&Known { raw, providers: &providers, catalog: &catalog });
         let of_limits = raw.redis.as_ref().map(|raw| (raw, redis.as_ref()));
         let shared_cache = self.shared_cache(raw.cache.as_ref(), of_limits);
         let identity = Identity { user_header: self.user_header(raw.identity.user_header.as_ref()) };
@@ -144,6 +145,7 @@ impl Compiler {
         let mut size =
             |raw: &Option<Spanned<String>>, path, default| self.field(raw.as_ref(), path, default, positive_size);
         let max_body = size(&raw.max_body, "limits.max_body", 20 << 20);
+        let max_upload = size(&raw.max_upload, "limits.max_upload", 100 << 20);
         let max_buffered = size(&raw.max_buffered, "limits.max_buffered", 512 << 20);
         let max_header_bytes = size(&raw.max_header_bytes, "limits.max_header_bytes", 64 << 10);
         let above = size(&raw.count_off_thread_above, "limits.count_off_thread_above", 64 << 10);
@@ -152,6 +154,7 @@ impl Compiler {
         };
         Limits {
             max_body,
+            max_upload,
             max_buffered,
             max_header_bytes,
             header_timeout: time(&raw.header_timeout, "limits.header_timeout", 10),
@@ -392,7 +395,7 @@ fn redacted(config: &Config) -> Value {
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
             "tls": door.tls.is_some(),
         })),
-        "max_body": config.limits.max_body,
+        "max_body": config.limits.max_body, "max_upload": config.limits.max_upload,
         "max_buffered": config.limits.max_buffered,
     })
 }

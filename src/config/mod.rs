@@ -5,6 +5,7 @@ mod cache;
 mod catalog;
 mod compile;
 mod credentials;
+mod embedders;
 mod ext_proc;
 mod health;
 mod live;
@@ -14,6 +15,7 @@ mod models;
 mod raw;
 mod raw_cache;
 mod raw_credentials;
+mod raw_embedders;
 mod raw_health;
 mod raw_models;
 mod redis;
@@ -25,6 +27,7 @@ mod watch;
 
 pub use cache::{CachePolicy, CacheRules, CacheScope};
 pub use credentials::{AwsIdentity, AwsRole, Credentials, EntraIdentity, GoogleIdentity, Identified, KeyPlace};
+pub use embedders::{Embedder, Opinion};
 pub use live::{Live, Status};
 pub use load::{ConfigErrors, from_str, load, schema};
 pub use model::{

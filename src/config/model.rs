@@ -59,6 +59,8 @@ pub struct Config {
 pub struct Limits {
     /// One request body.
     pub max_body: usize,
+    /// One form with a file.
+    pub max_upload: usize,
     /// All bodies held at once.
     pub max_buffered: usize,
     /// One request head.

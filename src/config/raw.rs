@@ -211,6 +211,10 @@ pub(super) struct RawLimits {
     /// One request body; more is 413. Default `20MiB`.
     #[schemars(with = "Option<String>")]
     pub(super) max_body: Option<Spanned<String>>,
+    /// One form with a file, which is sent on as it comes (through Envoy once all of it has come); more is 413.
+    /// Default `100MiB`.
+    #[schemars(with = "Option<String>")]
+    pub(super) max_upload: Option<Spanned<String>>,
     /// All request bodies held at once; more is 503. Default `512MiB`.
     #[schemars(with = "Option<String>")]
     pub(super) max_buffered: Option<Spanned<String>>,

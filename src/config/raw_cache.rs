@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::raw::RawRedis;
+use super::raw_embedders::{RawEmbedder, RawOpinion};
 
 /// Which answers are kept and who shares them.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -39,6 +40,11 @@ pub(super) struct RawCache {
     /// `semantic`: also the last question of a conversation; what came before must be the same.
     /// Default false.
     pub(super) history: Option<bool>,
+    /// `semantic`: the part of hits in other words that are also answered live, behind the client's
+    /// back and at nobody's expense but the provider's bill, to measure how many are wrong: `1%`.
+    /// Default `0%`.
+    #[schemars(with = "Option<String>")]
+    pub(super) verify_sample: Option<Spanned<String>>,
     /// Requests that ask the same while an answer is on its way get that answer, from its
     /// beginning, instead of a call of their own. Default true.
     pub(super) coalesce: Option<bool>,
@@ -47,6 +53,10 @@ pub(super) struct RawCache {
     #[serde(default)]
     #[schemars(with = "Vec<RawCacheRule>")]
     pub(super) rules: Vec<Spanned<RawCacheRule>>,
+    /// `semantic`: the embeddings model that makes the shortlist, of all rules. Default: the built-in one.
+    pub(super) embeddings: Option<RawEmbedder>,
+    /// `semantic`: an embeddings model that must agree to each answer to other words. Default: none.
+    pub(super) second_opinion: Option<RawOpinion>,
     /// Share answers with the other replicas, through the section `redis` or the one here. Default true
     /// where there is one of them. Changing it needs a restart.
     #[schemars(with = "Option<bool>")]
@@ -84,6 +94,9 @@ pub(super) struct RawCacheRule {
     /// The part of false hits that is accepted, from `0.1%` to `5%`.
     #[schemars(with = "Option<String>")]
     pub(super) max_false_hits: Option<Spanned<String>>,
+    /// The part of hits in other words that are also answered live.
+    #[schemars(with = "Option<String>")]
+    pub(super) verify_sample: Option<Spanned<String>>,
     /// Also the last question of a conversation.
     pub(super) history: Option<bool>,
     /// Requests that ask the same at once share one call.

@@ -211,7 +211,7 @@ impl Compiler {
 
 /// The target a label names, with its provider's settings. `Ok(None)`: the provider is written but
 /// broken, which is reported where it stands.
-fn target_of(known: &Known<'_>, label: &str) -> Result<Option<TargetRoute>, String> {
+pub(super) fn target_of(known: &Known<'_>, label: &str) -> Result<Option<TargetRoute>, String> {
     let named = label.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty());
     let Some((name, model)) = named else {
         return Err(format!("`{label}` is not a target; write provider/model"));

@@ -75,6 +75,9 @@ impl Queued {
                 event.extend_from_slice(b"\n\ndata: [DONE]\n\n");
                 Some(Bytes::from(event))
             }
+            Ok(Answer { payload: Payload::Sound(_), .. }) => {
+                Some(Error::upstream("not_a_stream", "the provider sent sound where events were asked for").to_event())
+            }
             Err(error) => Some(error.to_event()),
         }
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::queued::Queued;
-use crate::drive::{Answer, Payload};
+use crate::drive::{Answer, BrokenOff, Payload, Sound};
 use crate::error::{Error, Retry, Style};
 use crate::pipeline::{Events, Waiting};
 
@@ -44,6 +44,8 @@ pub enum Body {
     Whole(Option<Bytes>),
     /// Server-sent events as they come.
     Stream(Box<dyn Events>),
+    /// Sound as it comes.
+    Sound(Box<Sound>),
     /// Comments until the answer comes, then the answer as events.
     Queued(Box<Queued>),
 }
@@ -53,12 +55,13 @@ impl Body {
         Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 
-    /// The next bytes; `None` is the end.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// The next bytes; `None` is the end. After an error the client must not take what it has for all of it.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         match self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take()),
-            Self::Stream(events) => events.poll_next(cx),
-            Self::Queued(queued) => queued.poll_next(cx),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(Ok)),
+            Self::Stream(events) => events.poll_next(cx).map(|next| next.map(Ok)),
+            Self::Sound(sound) => sound.poll_next(cx),
+            Self::Queued(queued) => queued.poll_next(cx).map(|next| next.map(Ok)),
         }
     }
 }
@@ -77,6 +80,9 @@ impl Reply {
             }
             Ok(Answer { status, headers, payload: Payload::Stream(events) }) => {
                 Self::new(status, headers, Body::Stream(events), request_id)
+            }
+            Ok(Answer { status, headers, payload: Payload::Sound(sound) }) => {
+                Self::new(status, headers, Body::Sound(sound), request_id)
             }
             Err(error) => Self::error(&error, request_id),
         }

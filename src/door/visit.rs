@@ -34,7 +34,7 @@ pub trait Reader: Send {
     /// Reads to the end, under `limits` and the budget behind `held`. Dropping the future stops reading.
     fn read(self, limits: &Limits, held: &mut Held) -> impl Future<Output = Result<Bytes, Error>> + Send;
 
-    /// The body piece by piece, under the cap of `limits` and with a deadline for each piece; and its length, if the
+    /// The body of a form piece by piece, under `limits.max_upload` and with a deadline for each piece; and its length, if the
     /// client declared it. A door that cannot answer before the body has ended reads it whole.
     fn pieces(
         self,
@@ -45,7 +45,8 @@ pub trait Reader: Send {
         Self: Sized,
     {
         async {
-            let whole = self.read(limits, held).await?;
+            let limits = Limits { max_body: limits.max_upload, ..limits.clone() };
+            let whole = self.read(&limits, held).await?;
             let length = whole.len();
             let pieces: Pieces = Box::pin(stream::once(async { Ok(whole) }));
             Ok((pieces, Some(length)))
@@ -117,7 +118,7 @@ pub fn begin(gateway: &Arc<Gateway>, head: Head, body: impl Reader + 'static) ->
     let coming: Coming = Box::pin(async move {
         let endpoint = visit.endpoint;
         let answer = match visit.open(&gateway, body).await? {
-            Opened::Flight(flight) => drive::run(&gateway, *flight).await,
+            Opened::Flight(flight) => drive::run(&gateway, flight).await,
             Opened::Joins(asking, key) => drive::share(&gateway, asking, key).await,
             Opened::Answer(answer) => Ok(answer),
         };
@@ -219,7 +220,12 @@ impl Visit {
         let mut flight = match gateway.open(config, head, body, held, recorder).await? {
             Opening::Flight(flight) => flight,
             Opening::Joins(asking, key) => return Ok(Opened::Joins(asking, key)),
-            Opening::Replay(replay) => return Ok(Opened::Answer(whole(replay.headers, replay.body))),
+            Opening::Replay(replay) => {
+                if let Some(check) = replay.check {
+                    drive::verify(gateway, check);
+                }
+                return Ok(Opened::Answer(whole(replay.headers, replay.body)));
+            }
         };
         waiting.let_in();
         Ok(match flight.answer_here() {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::deadlines::Deadlines;
 use super::failed::Failed;
 use super::faults;
-use super::hold::hold;
+use super::hold::{first_sound, hold};
 use crate::config::{Faults, Timeouts};
 use crate::error::Error;
 use crate::pipeline::{Attempt, Flight, Gateway};
@@ -60,6 +60,8 @@ pub(super) enum Landed {
 
 pub(super) struct Stream {
     pub(super) head: response::Parts,
+    /// What comes is events, and not sound.
+    pub(super) events: bool,
     pub(super) first: Bytes,
     pub(super) body: Incoming,
     pub(super) deadlines: Deadlines,
@@ -109,7 +111,12 @@ async fn land(
     if (terms.streams || attempt.is_form()) && is_event_stream(&head.headers) {
         attempt.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
         let first = hold(attempt, &mut body, &deadlines).await?;
-        return Ok(Landed::Stream(Box::new(Stream { head, first, body, deadlines })));
+        return Ok(Landed::Stream(Box::new(Stream { head, events: true, first, body, deadlines })));
+    }
+    if !terms.streams && attempt.is_speech() && is_sound(&head.headers) {
+        attempt.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
+        let first = first_sound(attempt, &mut body, &deadlines).await?;
+        return Ok(Landed::Stream(Box::new(Stream { head, events: false, first, body, deadlines })));
     }
     let body = whole(body, &deadlines, REPLY_CAP).await.map_err(Failed::target)?;
     let upstream = ResponseHead { status: head.status, headers: &head.headers };
@@ -182,6 +189,11 @@ async fn whole(mut body: Incoming, deadlines: &Deadlines, cap: usize) -> Result<
 
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     is_of(headers, "text/event-stream") || is_of(headers, AWS_EVENTS)
+}
+
+/// Whether a body can be heard while it comes.
+pub(super) fn is_sound(headers: &HeaderMap) -> bool {
+    is_of(headers, "audio/") || is_of(headers, "application/octet-stream")
 }
 
 fn is_of(headers: &HeaderMap, kind: &str) -> bool {

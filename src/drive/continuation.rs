@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::pipeline::{Flight, Gateway, Next};
 
 /// The next target on its way to go on. Dropping it is the client leaving.
-pub(super) type Resuming = Pin<Box<dyn Future<Output = (Flight, Result<Stream, Error>)> + Send>>;
+pub(super) type Resuming = Pin<Box<dyn Future<Output = (Box<Flight>, Result<Stream, Error>)> + Send>>;
 
 /// Whether another target could go on after this error.
 pub(super) fn worthwhile(error: &Error) -> bool {
@@ -17,7 +17,7 @@ pub(super) fn worthwhile(error: &Error) -> bool {
 
 /// Asks the next targets, one after the other, to go on from where the flight broke off with
 /// `error`; the flight comes back, with a stream or with the first error.
-pub(super) fn resume(gateway: Arc<Gateway>, mut flight: Flight, error: Error) -> Resuming {
+pub(super) fn resume(gateway: Arc<Gateway>, mut flight: Box<Flight>, error: Error) -> Resuming {
     Box::pin(async move {
         loop {
             let terms = Terms::of(&flight);

@@ -5,14 +5,7 @@ use std::time::Duration;
 use sluice_providers::{ErrorKind, UpstreamError};
 
 use crate::error::{Error, Retry};
-use crate::pipeline::Blame;
-
-/// A target that says 429 without saying for how long is left alone for this time.
-const SHORT_REST: Duration = Duration::from_secs(1);
-/// An account without money or with refused credentials does not heal by itself.
-const LONG_REST: Duration = Duration::from_secs(30);
-/// No provider is left alone for longer, whatever it says.
-const LONGEST_REST: Duration = Duration::from_mins(10);
+use crate::upstream::Blame;
 
 /// A target that failed before anything was sent to the client.
 pub(super) struct Failed {
@@ -49,17 +42,7 @@ impl Failed {
     /// An error that the provider put into its stream.
     pub(super) fn refused(upstream: UpstreamError) -> Self {
         let (kind, retryable) = (upstream.kind, upstream.retryable);
-        let rest = upstream.retry_after.map(|time| time.min(LONGEST_REST));
-        let blame = match kind {
-            ErrorKind::Auth | ErrorKind::Permission => Blame::Credential(LONG_REST),
-            ErrorKind::Quota if retryable => Blame::Rest(rest.unwrap_or(LONG_REST)),
-            ErrorKind::RateLimit => Blame::Rest(rest.unwrap_or(SHORT_REST)),
-            ErrorKind::Overloaded | ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Malformed => {
-                rest.map_or(Blame::Target, Blame::Rest)
-            }
-            _ if retryable => Blame::Target,
-            _ => Blame::Nobody,
-        };
+        let blame = Blame::of(&upstream);
         Self { error: upstream.into(), retryable, blame, kind: Some(kind), status: None }
     }
 

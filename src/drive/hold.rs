@@ -1,9 +1,9 @@
-//! A stream is held back until it says something: role-only chunks, pings and other preludes commit
+//! A stream of events is held back until it says something: role-only chunks, pings and other preludes commit
 //! to nothing, so a target that dies or stalls before its first content is replaced unseen.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{broke_off, unreadable};
 use super::deadlines::Deadlines;
@@ -40,6 +40,33 @@ pub(super) async fn hold(attempt: &mut Attempt, body: &mut Incoming, deadlines: 
         }
         if attempt.has_content() || attempt.is_done() || held.len() > LARGEST_PRELUDE {
             return Ok(held.take());
+        }
+    }
+}
+
+/// Reads the first of an answer that is no stream of events.
+pub(super) async fn first_sound(
+    attempt: &mut Attempt,
+    body: &mut Incoming,
+    deadlines: &Deadlines,
+) -> Result<Bytes, Failed> {
+    loop {
+        let Ok(frame) = timeout_at(deadlines.idle(Instant::now()), body.frame()).await else {
+            return Err(Failed::target(deadlines.stalled()));
+        };
+        let heard = match frame {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => attempt.chunk(data).map_err(|error| Failed::target(unreadable(&error)))?,
+                Err(_) => continue,
+            },
+            Some(Err(_)) => return Err(Failed::target(broke_off())),
+            None => {
+                let rest = attempt.finish().map_err(|_| Failed::target(broke_off()))?;
+                return Ok(rest.unwrap_or_default());
+            }
+        };
+        if let Some(heard) = heard {
+            return Ok(heard);
         }
     }
 }

@@ -46,7 +46,10 @@ pub(super) fn copy(gateway: &Arc<Gateway>, flight: &Flight) {
     let (theirs, mirror) = (Arc::clone(gateway), mirror.clone());
     gateway.tasks.spawn(async move {
         let _place = place;
-        let ok = timeout(PATIENCE, send(&theirs, &mirror, request)).await.unwrap_or(false);
+        let ok = tokio::select! {
+            sent = timeout(PATIENCE, send(&theirs, &mirror, request)) => sent.unwrap_or(false),
+            () = theirs.end.cancelled() => false,
+        };
         metrics.mirrored(&label, if ok { "ok" } else { "failed" });
     });
 }

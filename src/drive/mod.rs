@@ -15,8 +15,12 @@ mod mirror;
 mod relay;
 mod run;
 mod shared;
+mod sound;
 mod steered;
+mod verify;
 
 pub use run::{Answer, Payload, run};
 pub use shared::share;
+pub use sound::{BrokenOff, Sound};
 pub use steered::Steered;
+pub use verify::verify;

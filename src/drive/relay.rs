@@ -14,6 +14,7 @@ use super::attempt::{Stream, broke_off, unreadable};
 use super::continuation::{self, Resuming};
 use super::deadlines::Deadlines;
 use super::faults;
+use super::sound::BrokenOff;
 use crate::error::Error;
 use crate::pipeline::{Close, Events, Flight, Gateway};
 use crate::upstream::Incoming;
@@ -21,7 +22,7 @@ use crate::upstream::Incoming;
 /// After the provider's last event: time for its connection to end, so that it can be reused.
 const TAIL: Duration = Duration::from_millis(250);
 
-/// A stream of server-sent events. Dropping it before its end is the client leaving: the provider
+/// A stream of server-sent events, or of sound. Dropping it before its end is the client leaving: the provider
 /// is cancelled and the lease settled with the tokens relayed so far.
 pub(super) struct Relay {
     gateway: Arc<Gateway>,
@@ -37,7 +38,7 @@ enum Part {
 
 /// What one target sends.
 struct Flow {
-    flight: Flight,
+    flight: Box<Flight>,
     body: Incoming,
     /// What was held back before the stream was committed.
     first: Option<Bytes>,
@@ -47,6 +48,8 @@ struct Flow {
     /// When the last bytes came.
     last: Instant,
     deadlines: Deadlines,
+    /// What comes is events, and an error is one too.
+    events: bool,
     /// Cut on purpose after so many more chunks.
     cut: Option<u32>,
     state: State,
@@ -73,22 +76,49 @@ enum Step {
 }
 
 impl Relay {
-    pub(super) fn new(gateway: &Arc<Gateway>, flight: Flight, stream: Stream, cut: Option<u32>) -> Self {
+    pub(super) fn new(gateway: &Arc<Gateway>, flight: Box<Flight>, stream: Stream, cut: Option<u32>) -> Self {
         Self { gateway: Arc::clone(gateway), part: Part::Flows(Box::new(Flow::new(flight, stream, cut))) }
     }
 
+    /// The next bytes for the client: one or more whole events, or sound. Errors of the provider's come as a last
+    /// `error` event, or break sound off.
+    pub(super) fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        loop {
+            match &mut self.part {
+                Part::Ended => return Poll::Ready(None),
+                Part::Flows(flow) => match flow.poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Step::Bytes(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                    Poll::Ready(Step::End) => {
+                        self.part = Part::Ended;
+                        return Poll::Ready(None);
+                    }
+                    Poll::Ready(Step::Broke(error)) => {
+                        if let Some(last) = self.broke(*error) {
+                            return Poll::Ready(Some(last));
+                        }
+                    }
+                },
+                Part::Resumes(resuming) => match resuming.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready((flight, result)) => return Poll::Ready(Some(Ok(self.resumed(flight, result)))),
+                },
+            }
+        }
+    }
+
     /// A stream that broke off goes on elsewhere, or ends with what is to be sent.
-    fn broke(&mut self, error: Error) -> Option<Bytes> {
+    fn broke(&mut self, error: Error) -> Option<Result<Bytes, BrokenOff>> {
         let Part::Flows(mut flow) = std::mem::replace(&mut self.part, Part::Ended) else { return None };
         if continuation::worthwhile(&error) && flow.flight.break_off(&error) {
             self.part = Part::Resumes(continuation::resume(Arc::clone(&self.gateway), flow.flight, error));
             return None;
         }
         flow.flight.close(&Close::Failed(&error));
-        Some(error.event_for(flow.flight.endpoint()))
+        Some(if flow.events { Ok(error.event_for(flow.flight.endpoint())) } else { Err(BrokenOff) })
     }
 
-    fn resumed(&mut self, mut flight: Flight, result: Result<Stream, Error>) -> Bytes {
+    fn resumed(&mut self, mut flight: Box<Flight>, result: Result<Stream, Error>) -> Bytes {
         match result {
             Ok(stream) => {
                 // A comment (WHATWG HTML, section 9.2.6): clients ignore it, people see it.
@@ -106,33 +136,13 @@ impl Relay {
 
 impl Events for Relay {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            match &mut self.part {
-                Part::Ended => return Poll::Ready(None),
-                Part::Flows(flow) => match flow.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Step::Bytes(bytes)) => return Poll::Ready(Some(bytes)),
-                    Poll::Ready(Step::End) => {
-                        self.part = Part::Ended;
-                        return Poll::Ready(None);
-                    }
-                    Poll::Ready(Step::Broke(error)) => {
-                        if let Some(bytes) = self.broke(*error) {
-                            return Poll::Ready(Some(bytes));
-                        }
-                    }
-                },
-                Part::Resumes(resuming) => match resuming.as_mut().poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready((flight, result)) => return Poll::Ready(Some(self.resumed(flight, result))),
-                },
-            }
-        }
+        // Events never break off: their errors are events.
+        self.advance(cx).map(|next| next.and_then(Result::ok))
     }
 }
 
 impl Flow {
-    fn new(mut flight: Flight, stream: Stream, cut: Option<u32>) -> Self {
+    fn new(mut flight: Box<Flight>, stream: Stream, cut: Option<u32>) -> Self {
         let now = Instant::now();
         let state = if flight.is_done() {
             flight.close(&Close::Complete);
@@ -142,10 +152,10 @@ impl Flow {
         } else {
             State::Waiting
         };
-        let Stream { first, body, deadlines, .. } = stream;
+        let Stream { first, events, body, deadlines, .. } = stream;
         let first = (!first.is_empty()).then_some(first);
         let timer = Box::pin(sleep_until(now));
-        let mut flow = Self { flight, body, first, broken: None, timer, last: now, deadlines, cut, state };
+        let mut flow = Self { flight, body, first, broken: None, timer, last: now, deadlines, events, cut, state };
         flow.arm();
         flow
     }

@@ -10,11 +10,15 @@ use super::attempt::{Landed, Terms, full, headers};
 use super::failed::Failed;
 use super::hedge::race;
 use super::relay::Relay;
+use super::sound::Sound;
 use super::{faults, mirror};
 use crate::error::{Error, Retry};
 use crate::pipeline::{Attempt, Close, Events, Flight, Gateway, Next};
 
 const COST: HeaderName = HeaderName::from_static("x-sluice-cost");
+
+/// Prompt tokens that the provider read from its own cache.
+const CACHED: HeaderName = HeaderName::from_static("x-sluice-cached-tokens");
 
 /// An answer as a door sends it.
 pub struct Answer {
@@ -32,6 +36,8 @@ pub enum Payload {
     Whole(Bytes),
     /// Server-sent events as they come.
     Stream(Box<dyn Events>),
+    /// Sound as it comes.
+    Sound(Box<Sound>),
 }
 
 /// Tries targets until one has something to say, and returns the head of its answer (with all of
@@ -39,7 +45,7 @@ pub enum Payload {
 /// flight's `waiting` say so; the answer may still come from another target. On an error the flight
 /// has been closed with it. Dropping the future is the client leaving: the provider is cancelled
 /// and the lease settled.
-pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error> {
+pub async fn run(gateway: &Arc<Gateway>, flight: Box<Flight>) -> Result<Answer, Error> {
     mirror::copy(gateway, &flight);
     let comments = !flight.config().limits.queue_comments.is_zero();
     let hold = flight.routing().hold;
@@ -55,7 +61,8 @@ pub async fn run(gateway: &Arc<Gateway>, flight: Flight) -> Result<Answer, Error
     answer.await
 }
 
-async fn answer(gateway: &Arc<Gateway>, mut flight: Flight) -> Result<Answer, Error> {
+/// As [`run`], for a call that nobody waits for.
+pub(super) async fn answer(gateway: &Arc<Gateway>, mut flight: Box<Flight>) -> Result<Answer, Error> {
     let mut last: Option<Failed> = None;
     loop {
         let terms = Terms::of(&flight);
@@ -114,7 +121,7 @@ pub(super) fn give_up(flight: &mut Flight, last: Option<Failed>) -> Error {
     error
 }
 
-fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: Landed, terms: &Terms) -> Answer {
+fn commit(gateway: &Arc<Gateway>, mut flight: Box<Flight>, attempt: Attempt, landed: Landed, terms: &Terms) -> Answer {
     flight.commit(attempt);
     match landed {
         Landed::Whole(head, body) => {
@@ -122,12 +129,21 @@ fn commit(gateway: &Arc<Gateway>, mut flight: Flight, attempt: Attempt, landed: 
             if let Some(cost) = flight.close(&Close::Complete) {
                 headers.insert(COST, dollars(cost));
             }
+            if let Some(cached) = flight.waiting().bill().map(|bill| bill.cached_input).filter(|cached| *cached > 0) {
+                headers.insert(CACHED, HeaderValue::from(cached));
+            }
             Answer { status: head.status, headers, payload: Payload::Whole(body) }
         }
         Landed::Stream(stream) => {
-            let (status, headers) = (stream.head.status, headers(&flight, &stream.head.headers));
+            let (status, mut headers) = (stream.head.status, headers(&flight, &stream.head.headers));
+            let (events, cost) = (stream.events, flight.tally().cost_micros);
             let relay = Relay::new(gateway, flight, *stream, faults::cut(gateway, terms));
-            Answer { status, headers, payload: Payload::Stream(Box::new(relay)) }
+            if events {
+                return Answer { status, headers, payload: Payload::Stream(Box::new(relay)) };
+            }
+            // Known before the end: sound is billed by its text.
+            headers.insert(COST, dollars(cost));
+            Answer { status, headers, payload: Payload::Sound(Box::new(Sound(relay))) }
         }
     }
 }

@@ -25,7 +25,8 @@ pub async fn share(gateway: &Arc<Gateway>, mut asking: Box<Asking>, key: JoinKey
     let endpoint = asking.endpoint();
     loop {
         let (joined, mut reader) = match asking.join(gateway, key, |asking| begin(gateway, asking)) {
-            Enters::Replay(replay) => {
+            Enters::Replay(asking, replay) => {
+                let replay = asking.replayed(gateway, replay).await?;
                 let (status, payload) = (StatusCode::OK, Payload::Whole(replay.body));
                 return Ok(Answer { status, headers: replay.headers, payload });
             }
@@ -35,8 +36,11 @@ pub async fn share(gateway: &Arc<Gateway>, mut asking: Box<Asking>, key: JoinKey
         let mut due = Due::at(joined.deadline());
         match head(&mut reader, joined.waiting(), &mut due).await {
             Begins::Released => asking = joined,
-            Begins::Failed(error) => return Err(joined.answered(gateway).refuse(error)),
-            Begins::Head(head, whole) => return Ok(follow(joined.answered(gateway), &head, whole, (reader, due))),
+            Begins::Failed(error) => return Err(joined.failed(gateway).refuse(error)),
+            Begins::Head(head, whole) => {
+                let joined = joined.answered(gateway, reader.waiting()).await?;
+                return Ok(follow(joined, &head, whole, (reader, due)));
+            }
         }
     }
 }
@@ -48,12 +52,13 @@ fn begin(gateway: &Arc<Gateway>, asking: Box<Asking>) -> Coming {
         let waiting = asking.waiting().clone();
         let flight = asking.enter(&gateway).await.map_err(|error| Failed { error, own: true })?;
         waiting.let_in();
-        let answer = run(&gateway, *flight).await.map_err(|error| Failed { error, own: false })?;
+        let answer = run(&gateway, flight).await.map_err(|error| Failed { error, own: false })?;
         let head = Head { status: answer.status, headers: answer.headers };
-        Ok(match answer.payload {
-            Payload::Whole(bytes) => (head, Rest::Whole(bytes)),
-            Payload::Stream(events) => (head, Rest::Events(events)),
-        })
+        match answer.payload {
+            Payload::Whole(bytes) => Ok((head, Rest::Whole(bytes))),
+            Payload::Stream(events) => Ok((head, Rest::Events(events))),
+            Payload::Sound(_) => Err(Failed { error: Error::internal("sound cannot be shared"), own: true }),
+        }
     })
 }
 

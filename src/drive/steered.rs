@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_providers::{ResponseHead, UpstreamRequest};
 
 use super::attempt::{
-    ERROR_BODY, REPLY_CAP, broke_off, full, headers as client_headers, is_event_stream, refuse_encoded, unreadable,
+    ERROR_BODY, REPLY_CAP, broke_off, full, headers as client_headers, is_event_stream, is_sound, refuse_encoded,
+    unreadable,
 };
 use super::failed::Failed;
 use super::run::{ROOM, give_up};
@@ -31,6 +32,8 @@ enum State {
     /// No answer yet.
     Awaits(Box<Attempt>),
     Streams,
+    /// What comes is passed on as it is.
+    Sounds,
     /// To be translated once all of it has come.
     Gathers(Box<Gathered>),
     /// Nothing more of it counts.
@@ -77,6 +80,11 @@ impl Steered {
         }
     }
 
+    /// Whether the answer is passed on as it comes.
+    pub fn streams(&self) -> bool {
+        matches!(self.state, State::Streams | State::Sounds)
+    }
+
     /// The answer is of this target: whoever calls may have moved on from the first one.
     pub fn answered_by(&mut self, label: &str) {
         let State::Awaits(attempt) = &mut self.state else { return };
@@ -102,6 +110,12 @@ impl Steered {
             self.state = State::Streams;
             return Ok((status, out));
         }
+        if status.is_success() && !self.flight.streams() && attempt.is_speech() && is_sound(&headers) {
+            attempt.begin_stream(&ResponseHead { status, headers: &headers });
+            self.flight.commit(*attempt);
+            self.state = State::Sounds;
+            return Ok((status, out));
+        }
         let mut shown = status;
         if !status.is_success() {
             let meant = attempt.refused(&ResponseHead { status, headers: &headers }, b"");
@@ -124,6 +138,7 @@ impl Steered {
         match &mut self.state {
             State::Awaits(_) | State::Over => return Ok(None),
             State::Streams => return Ok(self.event(data, last)),
+            State::Sounds => return self.sound(data, last),
             State::Gathers(gathered) => {
                 let cap = if gathered.status.is_success() { REPLY_CAP } else { ERROR_BODY };
                 if gathered.body.len() + data.len() <= cap {
@@ -168,6 +183,14 @@ impl Steered {
             bytes = join(bytes, rest);
         }
         bytes
+    }
+
+    fn sound(&mut self, data: Bytes, last: bool) -> Result<Option<Bytes>, Error> {
+        let bytes = self.flight.chunk(data).map_err(|error| self.fail(unreadable(&error)))?;
+        if last {
+            self.complete();
+        }
+        Ok(bytes)
     }
 
     fn whole(&mut self, mut gathered: Gathered) -> Result<Option<Bytes>, Error> {

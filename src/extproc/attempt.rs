@@ -126,7 +126,8 @@ impl Attempt {
         let call = Call::parse(endpoint, body).map_err(|bad| bad.message)?;
         let config = self.gateway.live.snapshot();
         let target = find(&config, &call.model, &self.label)?;
-        let request = target.provider.adapter.request(&call, &target.target).map_err(|error| error.to_string())?;
+        let mut request = target.provider.adapter.request(&call, &target.target).map_err(|error| error.to_string())?;
+        request.body = request.body.into_bytes().into();
         let signed = self.gateway.upstreams.signed(&target.provider, &request).await.map_err(|error| error.message)?;
         let mut set = mutation::signed(target, &signed, request.body.len());
         let host: Option<Uri> = target.provider.base_url.parse().ok();
@@ -141,7 +142,7 @@ impl Attempt {
         Ok(pb::BodyResponse {
             response: Some(pb::CommonResponse {
                 header_mutation: Some(pb::HeaderMutation { set_headers: set, remove_headers: remove }),
-                body_mutation: Some(pb::BodyMutation { mutation: Some(Mutation::Body(request.body)) }),
+                body_mutation: Some(pb::BodyMutation { mutation: Some(Mutation::Body(request.body.into_bytes())) }),
                 ..Default::default()
             }),
         })

@@ -171,7 +171,7 @@ impl Stream for Outbound {
         let this = self.get_mut();
         let next = match &mut this.kind {
             Kind::Passes(pass) => pass.poll_next(cx),
-            Kind::Serves(served) => served.poll_next(cx).map(|next| next.map(Ok)),
+            Kind::Serves(served) => served.poll_next(cx),
             Kind::Steers(first, rest) => match first.take() {
                 Some(first) => Poll::Ready(Some(Ok(first))),
                 None => rest.as_mut().poll_next(cx),

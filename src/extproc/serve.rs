@@ -10,7 +10,7 @@ use http::{HeaderValue, header::CONTENT_LENGTH};
 use sluice_proto as pb;
 use sluice_proto::processing_response::Response as Said;
 use sluice_proto::streamed_immediate_response::Response as Streamed;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::head;
 use super::mutation;
@@ -93,14 +93,15 @@ impl Served {
         let mut all = Vec::new();
         // What is whole is never pending.
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        while let Poll::Ready(Some(message)) = served.poll_next(&mut cx) {
+        while let Poll::Ready(Some(Ok(message))) = served.poll_next(&mut cx) {
             all.push(message);
         }
         all
     }
 
-    /// The next message. After the last one Envoy is told that the answer is complete, never before.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<pb::ProcessingResponse>> {
+    /// The next message. After the last one Envoy is told that the answer is complete, never before. An error makes
+    /// Envoy break the answer off.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<pb::ProcessingResponse, Status>>> {
         loop {
             match &mut self.state {
                 State::Over => return Poll::Ready(None),
@@ -108,21 +109,25 @@ impl Served {
                     Poll::Ready(reply) => self.state = State::Begins(reply),
                     Poll::Pending => return Poll::Pending,
                 },
-                State::Begins(_) => return Poll::Ready(self.headers()),
+                State::Begins(_) => return Poll::Ready(self.headers().map(Ok)),
                 State::Flows(body, rest) => {
                     if rest.is_empty() {
                         match body.poll_next(cx) {
                             Poll::Pending => return Poll::Pending,
-                            Poll::Ready(Some(bytes)) => *rest = bytes,
+                            Poll::Ready(Some(Ok(bytes))) => *rest = bytes,
+                            Poll::Ready(Some(Err(broken))) => {
+                                self.state = State::Over;
+                                return Poll::Ready(Some(Err(Status::aborted(broken.to_string()))));
+                            }
                             Poll::Ready(None) => {
                                 self.state = State::Over;
-                                return Poll::Ready(Some(self.billed(piece(Bytes::new(), true))));
+                                return Poll::Ready(Some(Ok(self.billed(piece(Bytes::new(), true)))));
                             }
                         }
                         continue;
                     }
                     let next = rest.split_to(rest.len().min(PIECE));
-                    return Poll::Ready(Some(piece(next, false)));
+                    return Poll::Ready(Some(Ok(piece(next, false))));
                 }
             }
         }

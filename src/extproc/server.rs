@@ -85,7 +85,10 @@ impl Bound {
         let (health, health_service) = health_reporter();
         health.set_serving::<ExternalProcessorServer<Processor>>().await;
         let processor = Processor::new(Arc::clone(&gateway), self.config.mode, streams.clone(), cut.clone());
-        let largest = gateway.live.snapshot().limits.max_body.saturating_add(ENVELOPE);
+        let largest = {
+            let limits = &gateway.live.snapshot().limits;
+            limits.max_body.max(limits.max_upload).saturating_add(ENVELOPE)
+        };
         let service = ExternalProcessorServer::new(processor)
             .max_decoding_message_size(largest)
             .max_encoding_message_size(usize::MAX);

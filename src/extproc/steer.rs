@@ -143,7 +143,7 @@ impl Steer {
             Err(reply) => return self.at_once(reply, in_pieces),
         };
         match Steered::begin(&self.gateway, flight).await {
-            Ok((mut steered, target, request)) => {
+            Ok((mut steered, target, mut request)) => {
                 let mut headers = pb::HeaderMutation { set_headers: Vec::new(), remove_headers: foreign };
                 let (body, end) = read.unwrap_or((Bytes::new(), End::Piece));
                 let body = if self.attempts {
@@ -152,6 +152,7 @@ impl Steer {
                     headers.set_headers.push(head::overwrite("content-length", body.len().to_string()));
                     body
                 } else {
+                    request.body = request.body.into_bytes().into();
                     let signed = match self.gateway.upstreams.signed(&target.provider, &request).await {
                         Ok(signed) => signed,
                         Err(error) => {
@@ -160,7 +161,7 @@ impl Steer {
                         }
                     };
                     for_provider(&mut headers, mutation::signed(&target, &signed, request.body.len()));
-                    request.body
+                    request.body.into_bytes()
                 };
                 let model = steered.tally().model.map_or_else(String::new, |model| model.to_string());
                 headers.set_headers.push(head::overwrite(MODEL, model));
@@ -237,8 +238,6 @@ impl Steer {
         if headers.end_of_stream {
             return self.without_body(running, shown, wanted);
         }
-        let events =
-            wanted.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event"));
         let held = self.asked.modes.response == pb::BodySendMode::Buffered;
         let mut changes = mutation::answer(&came, &wanted);
         if shown != status {
@@ -249,8 +248,8 @@ impl Steer {
         let response = Said::ResponseHeaders(pb::HeadersResponse { response: Some(common) });
         let mut message = said(response);
         message.dynamic_metadata = Some(metadata);
-        if held && events {
-            // Needs allow_mode_override; without it the events come all at once at the end.
+        if held && running.steered.streams() {
+            // Needs allow_mode_override; without it all comes at once at the end.
             self.asked.modes.response = pb::BodySendMode::Streamed;
             message.mode_override = Some(pb::ProcessingMode {
                 response_header_mode: pb::HeaderSendMode::Send.into(),

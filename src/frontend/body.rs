@@ -28,7 +28,7 @@ impl Reader for FromHyper {
     }
 
     async fn pieces(self, limits: &Limits, _held: &mut Held) -> Result<(Pieces, Option<usize>), Error> {
-        let (cap, patience) = (limits.max_body, limits.body_timeout);
+        let (cap, patience) = (limits.max_upload, limits.body_timeout);
         let hint = self.0.size_hint();
         let declared = hint.exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         if declared.is_some_and(|declared| declared > cap) {

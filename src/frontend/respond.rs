@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::idle::Active;
 use crate::door::{self, Reply};
+use crate::drive::BrokenOff;
 
 /// A response body. Dropping it is the client leaving.
 pub(super) struct Outgoing {
@@ -19,10 +20,10 @@ pub(super) struct Outgoing {
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = BrokenOff;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.get_mut().body.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
+        self.get_mut().body.poll_next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -32,7 +33,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             door::Body::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            door::Body::Stream(_) | door::Body::Queued(_) => SizeHint::default(),
+            door::Body::Stream(_) | door::Body::Sound(_) | door::Body::Queued(_) => SizeHint::default(),
         }
     }
 }

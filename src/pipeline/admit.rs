@@ -105,12 +105,13 @@ async fn rest(terms: &Terms<'_>, mut place: Place, due: Instant) {
     }
 }
 
-fn ask(config: &Config, who: &Identity, plan: &Plan, counted: &Counted) -> Ask {
+/// What a request asks for.
+pub(super) fn ask(config: &Config, who: &Identity, plan: &Plan, counted: &Counted) -> Ask {
     let subject = who.subject(plan.model());
     let demand = counted.demand();
     // If the replica dies, the prompt has been sent or was about to be.
     let sunk = Demand { input: counted.input, output: 0, cost_micros: counted.input_cost_micros };
-    let charge = |limit: &Arc<Limit>, scope: String| Charge {
+    let charge = |limit: &Arc<Limit>, scope: Arc<str>| Charge {
         scope,
         amount: limit.amount_of(&demand),
         sunk: limit.amount_of(&sunk),
@@ -119,11 +120,15 @@ fn ask(config: &Config, who: &Identity, plan: &Plan, counted: &Counted) -> Ask {
     let pool = plan.pool();
     Ask {
         lease: LeaseId::new(),
-        pool_rate: pool.rate.as_ref().map(|rate| charge(rate, rate.id.to_string())),
+        pool_rate: pool.rate.as_ref().map(|rate| charge(rate, Arc::clone(&rate.id))),
         class: Arc::clone(&who.class),
         key: Arc::clone(&who.key.id),
         cost: demand.input.saturating_add(demand.output),
-        charges: config.policies.limits_for(&subject).map(|limit| charge(limit, limit.scope_key(&subject))).collect(),
+        charges: config
+            .policies
+            .limits_for(&subject)
+            .map(|limit| charge(limit, limit.scope_key(&subject).into()))
+            .collect(),
         pool: Arc::clone(pool),
     }
 }

@@ -6,18 +6,21 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use sluice_providers::{
-    Call, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError, UpstreamRequest, Usage,
+    Call, Endpoint, Exchange, ResponseHead, StreamOut, StreamTranslator, TranslateError, UpstreamError,
+    UpstreamRequest, Usage,
 };
 
 use super::settle::Output;
 use crate::config::{ModelRoute, TargetRoute};
 use crate::tokens::Counter;
-use crate::upstream::{Serving, Tail, Why};
+use crate::upstream::{Blame, Serving, Tail, Why};
 
 /// One attempt. Dropping it tells its target's health nothing.
 pub struct Attempt {
     route: Arc<ModelRoute>,
     index: usize,
+    /// Tokens of the prompt, as counted.
+    prompt: u64,
     /// Let go with the first content: it holds the body, and the body the buffer it was read into.
     call: Option<Arc<Call>>,
     serving: Option<Serving>,
@@ -52,11 +55,13 @@ impl Attempt {
         serving: Serving,
         why: Why,
         counter: Arc<Counter>,
+        prompt: u64,
     ) -> Self {
         let index = serving.index();
         let tokenizer = route.targets.get(index).map(|target| target.model.tokenizer);
         Self {
             index,
+            prompt,
             call: Some(call),
             serving: Some(serving),
             why,
@@ -92,6 +97,16 @@ impl Attempt {
     /// Whether the client sent a form: what it asks for may stand behind the file.
     pub fn is_form(&self) -> bool {
         self.call.as_ref().is_some_and(|call| call.endpoint.is_form())
+    }
+
+    /// Whether the client asked for sound.
+    pub fn is_speech(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.endpoint == Endpoint::Speech)
+    }
+
+    /// Whether its answer is relayed as it comes.
+    pub(super) fn relays(&self) -> bool {
+        self.translator.is_some()
     }
 
     /// `provider/model`.
@@ -134,7 +149,7 @@ impl Attempt {
     /// The whole answer of a call that does not stream.
     pub fn reply(&mut self, head: &ResponseHead<'_>, body: Bytes) -> Result<Bytes, TranslateError> {
         let (Some(target), Some(call)) = (self.target(), &self.call) else { return Ok(body) };
-        let exchange = Exchange { call, target: &target.target };
+        let exchange = Exchange { call, target: &target.target, prompt: self.prompt };
         let reply = target.provider.adapter.reply(head, body, &exchange)?;
         self.usage = reply.usage;
         if self.usage.is_none() {
@@ -149,7 +164,7 @@ impl Attempt {
     /// Prepares for a stream.
     pub fn begin_stream(&mut self, head: &ResponseHead<'_>) {
         if let (Some(target), Some(call)) = (self.target(), &self.call) {
-            let exchange = Exchange { call, target: &target.target };
+            let exchange = Exchange { call, target: &target.target, prompt: self.prompt };
             self.translator = Some(target.provider.adapter.stream(head, &exchange));
         }
     }
@@ -315,25 +330,6 @@ impl Attempt {
     /// Tells the target's health what went wrong.
     pub fn blame(&mut self, blame: Blame, kind: &str) {
         let Some(serving) = self.serving.take() else { return };
-        let now = Instant::now();
-        match blame {
-            Blame::Nobody => drop(serving),
-            Blame::Target => serving.fault(now, kind),
-            Blame::Rest(time) => serving.rest(now, time),
-            Blame::Credential(time) => serving.rest_credential(now, time),
-        }
+        serving.blame(Instant::now(), blame, kind);
     }
-}
-
-/// Whose fault a failed attempt is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The client's, the gateway's, or a fault made on purpose.
-    Nobody,
-    /// The target's own.
-    Target,
-    /// Nobody's, but the target asked to be left alone for so long.
-    Rest(Duration),
-    /// The provider refused the credentials: none of its targets for so long.
-    Credential(Duration),
 }

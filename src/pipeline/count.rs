@@ -110,9 +110,19 @@ fn units(call: &Call) -> u64 {
             let text = call.raw(Field::Input).and_then(|raw| serde_json::from_str::<Cow<'_, str>>(raw).ok());
             text.map_or(0, |text| text.chars().count() as u64)
         }
-        Endpoint::Rerank => 1,
+        Endpoint::Rerank => searches(call),
         _ => 0,
     }
+}
+
+/// A query with up to 100 documents is a search (Cohere's pricing).
+fn searches(call: &Call) -> u64 {
+    #[derive(serde::Deserialize)]
+    struct Documents {
+        documents: Vec<serde::de::IgnoredAny>,
+    }
+    let read = serde_json::from_slice::<Documents>(&call.body);
+    read.map_or(1, |read| (read.documents.len() as u64).div_ceil(100).max(1))
 }
 
 /// Refuses what no target can read, before anything is reserved. Only for exact counts of known

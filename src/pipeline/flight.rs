@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
+use sluice_policies::Demand;
 use sluice_providers::{Call, Endpoint, Support, TranslateError, UpstreamError, Usage};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::admit::Admitted;
-use super::attempt::{Attempt, Blame};
+use super::attempt::Attempt;
 use super::count::Counted;
 use super::headers;
 use super::identify::Identity;
@@ -27,7 +28,7 @@ use crate::budget::Held;
 use crate::config::{Config, Routing, TargetRoute};
 use crate::error::Error;
 use crate::state::Store;
-use crate::upstream::Tail;
+use crate::upstream::{Blame, Tail};
 
 mod hedge;
 mod next;
@@ -36,8 +37,6 @@ mod resume;
 pub use hedge::Hedge;
 pub use next::Next;
 
-/// What Anthropic's clients call the id of a request.
-const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
 /// A provider that asks for more is asked again after this.
 const LONGEST_HOLD: Duration = Duration::from_mins(10);
 
@@ -225,7 +224,7 @@ impl Flight {
     /// the byte budget are let go if the answer streams.
     pub fn commit(&mut self, mut attempt: Attempt) {
         self.recorder.committed(&attempt);
-        if self.streams {
+        if attempt.relays() {
             attempt.let_go();
             self.held = None;
             if attempt.said().is_none() {
@@ -275,13 +274,14 @@ impl Flight {
         let (usage, target) = match &self.attempt {
             Some(attempt) => {
                 let running = Usage { output: attempt.so_far(), ..prompt };
-                (attempt.usage().unwrap_or(running), attempt.target())
+                (self.counted.with_units(attempt.usage().unwrap_or(running)), attempt.target())
             }
             None => (prompt, self.dialled.and_then(|index| self.plan.route().targets.get(index))),
         };
         let usage = settle::sum(&self.spent, &usage);
         let cost_micros = self.spent_cost + settle::cost(target, &usage);
-        Tally { input: usage.input, output: usage.output, cost_micros, ..self.recorder.whose() }
+        let Usage { input, cached_input, output, .. } = usage;
+        Tally { input, cached_input, output, cost_micros, ..self.recorder.whose() }
     }
 
     /// Notes that whoever calls the provider has moved on to this attempt's target by itself.
@@ -296,11 +296,7 @@ impl Flight {
         let seen = self.admitted.as_ref().map(|admitted| admitted.seen.as_slice()).unwrap_or_default();
         let mut headers = headers::rate_limits(seen, self.endpoint);
         self.recorder.answer_headers(&mut headers);
-        if self.endpoint.is_anthropic()
-            && let Ok(id) = HeaderValue::from_str(self.recorder.request_id())
-        {
-            headers.insert(ANTHROPIC_ID, id);
-        }
+        headers::name_request(&mut headers, self.endpoint, self.recorder.request_id());
         headers
     }
 
@@ -311,7 +307,7 @@ impl Flight {
         let from_provider = self.attempt.as_ref().is_some_and(|attempt| attempt.usage().is_some());
         let (usage, cost) = self.used();
         if let (Close::Complete, Some(keep)) = (how, self.keep.take()) {
-            self.kept(keep, cost);
+            self.kept(keep, settle::demand(&usage, cost));
         }
         admitted.lease.settle(settle::demand(&usage, cost));
         if let Some(attempt) = &mut self.attempt {
@@ -331,17 +327,17 @@ impl Flight {
         if let Close::Failed(error) = how {
             self.waiting.failed(error);
         }
-        let (input, output) = (usage.input, usage.output);
-        self.waiting.settled(Tally { input, output, cost_micros: cost, ..self.recorder.whose() });
+        let Usage { input, cached_input, output, .. } = usage;
+        self.waiting.settled(Tally { input, cached_input, output, cost_micros: cost, ..self.recorder.whose() });
         Some(cost)
     }
 
     /// Gives a complete answer of one attempt to the cache.
-    fn kept(&mut self, keep: Keep, cost: u64) {
+    fn kept(&mut self, keep: Keep, made: Demand) {
         let usage = self.attempt.as_ref().and_then(Attempt::usage);
         let answer = self.attempt.as_mut().and_then(Attempt::take_answer);
         if let Some(answer) = answer.filter(|_| self.said.is_empty()) {
-            keep.keep(self.plan.model(), answer, self.streams, usage, cost);
+            keep.keep(self.plan.model(), answer, self.streams, usage, made);
         }
     }
 

@@ -50,10 +50,24 @@ const ANTHROPIC_OUTPUT: Names = Names {
     reset: HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
 };
 
+/// What Anthropic's clients call the id of a request.
+const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
+/// An answer's headers, so many at most in most cases: a map that grows is filled twice.
+const ROOM: usize = 24;
+
+/// Says the id of a request under the name that clients of the API look for; `x-request-id` goes with every answer.
+pub(super) fn name_request(headers: &mut HeaderMap, endpoint: Endpoint, id: &str) {
+    if endpoint.is_anthropic()
+        && let Ok(id) = HeaderValue::from_str(id)
+    {
+        headers.insert(ANTHROPIC_ID, id);
+    }
+}
+
 /// The most constrained request limit and the most constrained token limits, in the words of the
 /// API that the client speaks.
 pub(super) fn rate_limits(seen: &[Seen], endpoint: Endpoint) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(ROOM);
     let requests = |unit| unit == Unit::Requests;
     let tokens = |unit| matches!(unit, Unit::TotalTokens | Unit::InputTokens | Unit::OutputTokens);
     if endpoint.is_anthropic() {

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use sluice_policies::Demand;
 use sluice_providers::{Call, Endpoint};
 use tokio::time::Instant;
 
 use super::admit::Terms;
+use super::charge::{self, Toll};
 use super::flight::{Flight, Opened};
+use super::headers::name_request;
 use super::identify::Identity;
 use super::lookup::{Keep, Replay};
 use super::open::Gateway;
-use super::record::{FALLBACK, JOINED, MODEL, Recorder};
+use super::record::{FALLBACK, JOINED, MODEL, Recorder, Tally};
 use super::route::{self, Plan};
 use super::shared::{Coming, Entered, Head, JoinKey, Log, Reader};
 use super::waiting::{Patience, Waiting};
@@ -52,7 +55,7 @@ pub enum Enters {
     /// The call is another's.
     Joined(Box<Asking>, Reader),
     /// The cache has the answer by now.
-    Replay(Replay),
+    Replay(Box<Asking>, Replay),
 }
 
 impl Asking {
@@ -120,7 +123,7 @@ impl Asking {
                 asking.count(JOINED, gateway);
                 Enters::Joined(asking, reader)
             }
-            Entered::Needless((_, replay)) => Enters::Replay(replay),
+            Entered::Needless((asking, replay)) => Enters::Replay(asking, replay),
         }
     }
 
@@ -131,15 +134,42 @@ impl Asking {
 
     fn count(&mut self, result: &'static str, gateway: &Gateway) {
         if let Some(keep) = &self.keep {
-            keep.count(result, &mut self.recorder, gateway.sinks.metrics().cache());
+            keep.count(result, true, &mut self.recorder, gateway.sinks.metrics().cache());
         }
     }
 
-    /// It gets the answer of the call that it joined.
-    pub fn answered(self: Box<Self>, gateway: &Gateway) -> Joined {
-        let Asked { call, plan, .. } = *self.asked;
-        let (metrics, model) = (gateway.sinks.metrics().cache().clone(), Arc::clone(plan.model()));
-        Joined { recorder: self.recorder, metrics, model, endpoint: call.endpoint }
+    /// It gets an answer that the cache has by now, if it can pay for it.
+    pub async fn replayed(mut self: Box<Self>, gateway: &Gateway, mut replay: Replay) -> Result<Replay, Error> {
+        let Asked { call, plan, who, config, .. } = &*self.asked;
+        match charge::hit(gateway, config, who, plan.model(), &replay.made, call.endpoint).await {
+            Ok(limits) => {
+                replay.headers.extend(limits);
+                Ok(replay)
+            }
+            Err(error) => Err(self.recorder.refuse(error)),
+        }
+    }
+
+    /// It gets the answer of the call that it joined, if it can pay for it: for what the call has cost so far
+    /// at once, for the rest at its end.
+    pub async fn answered(mut self: Box<Self>, gateway: &Gateway, call: &Waiting) -> Result<Joined, Error> {
+        let made = call.bill().map_or(NOTHING, made);
+        let Asked { call, plan, who, config, .. } = &*self.asked;
+        let (model, endpoint) = (Arc::clone(plan.model()), call.endpoint);
+        match charge::begin(gateway, config, who, &model, &made, endpoint).await {
+            Ok((toll, limits)) => {
+                let metrics = gateway.sinks.metrics().cache().clone();
+                Ok(Joined { recorder: self.recorder, metrics, model, endpoint, toll, limits })
+            }
+            Err(error) => Err(self.recorder.refuse(error)),
+        }
+    }
+
+    /// The call that it joined has failed.
+    pub fn failed(self: Box<Self>, gateway: &Gateway) -> Joined {
+        let (metrics, model) = (gateway.sinks.metrics().cache().clone(), Arc::clone(self.asked.plan.model()));
+        let (endpoint, limits) = (self.endpoint(), HeaderMap::new());
+        Joined { recorder: self.recorder, metrics, model, endpoint, toll: None, limits }
     }
 }
 
@@ -164,12 +194,21 @@ async fn admitted(gateway: &Arc<Gateway>, asked: Asked, recorder: &mut Recorder)
     Ok(Opened { call, who, plan, counted, admitted, config, patience, waiting, tail })
 }
 
-/// A request that gets the answer of another's call. It spends nothing.
+/// A request that gets the answer of another's call. It spends nothing but what its policy takes for that.
 pub struct Joined {
     recorder: Recorder,
     metrics: CacheMetrics,
     model: Arc<str>,
     endpoint: Endpoint,
+    /// What it is charged with, if anything.
+    toll: Option<Toll>,
+    limits: HeaderMap,
+}
+
+const NOTHING: Demand = Demand { input: 0, output: 0, cost_micros: 0 };
+
+fn made(bill: &Tally) -> Demand {
+    Demand { input: bill.input, output: bill.output, cost_micros: bill.cost_micros }
 }
 
 impl Joined {
@@ -180,7 +219,7 @@ impl Joined {
 
     /// The headers of its answer.
     pub fn headers(&self, head: &Head) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+        let mut headers = self.limits.clone();
         self.recorder.answer_headers(&mut headers);
         let copied: &[HeaderName] = if head.headers.contains_key(FALLBACK) { &[MODEL, FALLBACK] } else { &[] };
         for name in SHARED.iter().chain(copied) {
@@ -188,6 +227,7 @@ impl Joined {
                 headers.insert(name, value.clone());
             }
         }
+        name_request(&mut headers, self.endpoint, self.recorder.request_id());
         headers.insert(header::AGE, HeaderValue::from_static("0"));
         headers
     }
@@ -202,6 +242,9 @@ impl Joined {
         self.recorder.succeed(StatusCode::OK);
         if let Some(bill) = call.bill() {
             self.metrics.saved(&self.model, bill.input + bill.output, bill.cost_micros);
+            if let Some(toll) = self.toll.take() {
+                toll.end(&made(bill));
+            }
         }
     }
 

@@ -6,23 +6,30 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use sluice_providers::{Call, Usage};
+use sluice_policies::Demand;
+use sluice_providers::{Call, Endpoint, Usage};
 
+use super::charge;
+use super::embed::Embeddings;
+use super::headers;
 use super::identify::Identity;
 use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
+use super::verify::Check;
 use crate::cache::{Answer, Ask, Cache, Control, Digest, Found, Owner, Stamp, Tier};
 use crate::config::{CacheRules, Config};
 use crate::error::Error;
 use crate::telemetry::CacheMetrics;
 
+/// A miss of a request whose other words would have been looked up, had they not been wrong too often.
+const OVER_BUDGET: &str = "miss(over-budget)";
 const SIMILARITY: HeaderName = HeaderName::from_static("x-sluice-cache-similarity");
 
 /// What the cache makes of a request.
 pub(super) enum Looked {
-    /// It has an answer.
-    Hit(Replay),
+    /// It has an answer, which may have been drawn to be checked.
+    Hit(Replay, Option<Box<Drawn>>),
     /// A provider is asked, and its answer kept if there is something to keep it with.
     Miss(Option<Keep>),
 }
@@ -33,6 +40,17 @@ pub struct Replay {
     pub headers: HeaderMap,
     /// JSON, or the whole stream.
     pub body: Bytes,
+    /// What the answer took when it was made.
+    pub(super) made: Demand,
+    /// The call that says whether it was right.
+    pub check: Option<Box<Check>>,
+}
+
+/// A hit that is to be checked.
+pub(super) struct Drawn {
+    pub(super) found: Found,
+    pub(super) rules: Arc<CacheRules>,
+    pub(super) keep: Option<Keep>,
 }
 
 /// What it takes to keep an answer.
@@ -40,11 +58,14 @@ pub(super) struct Keep {
     cache: Arc<Cache>,
     ask: Ask,
     rules: Arc<CacheRules>,
+    endpoint: Endpoint,
     /// The answer of another request under way will do.
     joins: bool,
     begun: Instant,
     /// By the look-up.
     taken: Duration,
+    /// Other words were not looked up, because they were wrong too often.
+    off: bool,
 }
 
 impl Keep {
@@ -61,31 +82,31 @@ impl Keep {
     /// An answer that was kept after the cache had been asked: its call is no longer there to be joined.
     pub(super) fn since(&self, call: &Call, recorder: &mut Recorder, metrics: &CacheMetrics) -> Option<Replay> {
         let found = self.cache.kept(&self.ask).filter(|found| found.age < self.begun.elapsed())?;
-        self.count(found.tier.name(), recorder, metrics);
-        metrics.saved(&self.ask.model, found.answer.tokens(), found.cost_micros);
-        Some(replay(&found, call, recorder))
+        self.count(found.tier.name(), true, recorder, metrics);
+        metrics.saved(&self.ask.model, tokens(&found.made), found.made.cost_micros);
+        Some(replay(&found, call, HeaderMap::new(), recorder))
     }
 
-    /// Notes what came of the look-up.
-    pub(super) fn count(&self, result: &'static str, recorder: &mut Recorder, metrics: &CacheMetrics) {
-        recorder.looked_up(Cow::Borrowed(result));
-        metrics.looked(&self.ask.model, result, self.taken);
+    /// Notes what came of the look-up, and whether the client may have it.
+    pub(super) fn count(&self, result: &'static str, paid: bool, recorder: &mut Recorder, metrics: &CacheMetrics) {
+        let told = if self.off && self.ask.text.is_some() && result == "miss" { OVER_BUDGET } else { result };
+        recorder.looked_up(Cow::Borrowed(told));
+        metrics.looked(&self.ask.model, if paid { result } else { "denied" }, self.taken);
     }
 
     /// Keeps a complete answer of the model that was asked for, if it is one to keep.
-    pub(super) fn keep(self, model: &str, bytes: Bytes, streamed: bool, usage: Option<Usage>, cost_micros: u64) {
+    pub(super) fn keep(self, model: &str, bytes: Bytes, streamed: bool, usage: Option<Usage>, made: Demand) {
         if *self.ask.model != *model {
             return;
         }
-        let answer = if streamed { Answer::of_events(&bytes, usage) } else { Answer::of_json(bytes) };
-        if let Some(answer) = answer {
-            self.cache.keep(self.ask, answer, cost_micros, &self.rules);
+        if let Some(answer) = Answer::of(self.endpoint, bytes, streamed, usage) {
+            self.cache.keep(self.ask, answer, made, &self.rules);
         }
     }
 }
 
 pub(super) async fn run(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     config: &Config,
     plan: &Plan,
     who: &Identity,
@@ -101,6 +122,9 @@ pub(super) async fn run(
     let Some(rules) = policy.rules_for(&who.subject(plan.model())) else {
         return if control.only { Err(nothing_kept()) } else { Ok(Looked::Miss(None)) };
     };
+    // An answer that was wrong too often is one to the same words only.
+    let off = rules.semantic && gateway.cache.watch().is_off(plan.model(), rules);
+    let control = Control { exact: control.exact || off, ..control };
     let wanted = control.read || control.write;
     let ask = if wanted { ask(gateway, (config, rules), plan, who, call).await? } else { Err("no-store") };
     let ask = match ask {
@@ -112,29 +136,38 @@ pub(super) async fn run(
             return Ok(Looked::Miss(None));
         }
     };
-    let found = if control.read { gateway.cache.find(&ask, &control, rules).await } else { None };
-    match found {
-        Some(found) => {
-            recorder.looked_up(Cow::Borrowed(found.tier.name()));
-            metrics.looked(plan.model(), found.tier.name(), begun.elapsed());
-            metrics.saved(plan.model(), found.answer.tokens(), found.cost_micros);
-            Ok(Looked::Hit(replay(&found, call, recorder)))
-        }
-        None if control.only => {
-            recorder.looked_up(Cow::Borrowed("miss"));
-            metrics.looked(plan.model(), "miss", begun.elapsed());
-            Err(nothing_kept())
-        }
-        None => {
-            let joins = rules.coalesce && control.read && control.write;
-            let (cache, rules, taken) = (Arc::clone(&gateway.cache), Arc::clone(rules), begun.elapsed());
-            let keep = Keep { cache, ask, rules, joins, begun, taken };
-            if !joins {
-                keep.count("miss", recorder, metrics);
-            }
-            Ok(Looked::Miss(control.write.then_some(keep)))
-        }
+    let embeddings = Embeddings(gateway);
+    let found = if control.read {
+        gateway.cache.find(&ask, &control, rules, &embeddings).await
+    } else {
+        gateway.cache.prepare(&ask, rules, &embeddings).await;
+        None
+    };
+    let (taken, joins) = (begun.elapsed(), rules.coalesce && control.read && control.write);
+    let (cache, rules) = (Arc::clone(&gateway.cache), Arc::clone(rules));
+    let keep = Keep { cache, ask, rules, endpoint: call.endpoint, joins, begun, taken, off };
+    if let Some(found) = found {
+        let charged = charge::hit(gateway, config, who, plan.model(), &found.made, call.endpoint).await;
+        keep.count(found.tier.name(), charged.is_ok(), recorder, metrics);
+        let replay = replay(&found, call, charged?, recorder);
+        metrics.saved(plan.model(), tokens(&found.made), found.made.cost_micros);
+        return Ok(Looked::Hit(replay, drawn(found, keep, control.write)));
     }
+    if !joins || control.only {
+        keep.count("miss", true, recorder, metrics);
+    }
+    if control.only { Err(nothing_kept()) } else { Ok(Looked::Miss(control.write.then_some(keep))) }
+}
+
+/// Whether a hit is checked is drawn by lot.
+fn drawn(found: Found, keep: Keep, write: bool) -> Option<Box<Drawn>> {
+    let sample = keep.rules.verify_sample;
+    let drawn = matches!(found.tier, Tier::Semantic(_)) && sample > 0.0 && rand::random::<f64>() < sample;
+    drawn.then(|| Box::new(Drawn { found, rules: Arc::clone(&keep.rules), keep: write.then_some(keep) }))
+}
+
+fn tokens(made: &Demand) -> u64 {
+    made.input.saturating_add(made.output)
 }
 
 async fn ask(
@@ -154,13 +187,9 @@ async fn ask(
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
 }
 
-fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
-    let (kind, body) = if call.stream {
-        ("text/event-stream", found.answer.events(call.include_usage))
-    } else {
-        ("application/json", found.answer.json())
-    };
-    let mut headers = HeaderMap::new();
+fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Recorder) -> Replay {
+    let kind = if call.stream { "text/event-stream" } else { "application/json" };
+    let body = found.answer.tell(call.stream, call.include_usage);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::AGE, HeaderValue::from(found.age.as_secs()));
     if call.stream {
@@ -173,8 +202,9 @@ fn replay(found: &Found, call: &Call, recorder: &mut Recorder) -> Replay {
         headers.insert(SIMILARITY, value);
     }
     recorder.answer_headers(&mut headers);
+    headers::name_request(&mut headers, call.endpoint, recorder.request_id());
     recorder.replayed(body.len());
-    Replay { headers, body }
+    Replay { headers, body, made: found.made, check: None }
 }
 
 /// RFC 9111 section 5.2.1.7.

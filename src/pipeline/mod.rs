@@ -6,7 +6,9 @@
 
 mod admit;
 mod attempt;
+mod charge;
 mod count;
+mod embed;
 pub mod explain;
 mod flight;
 mod headers;
@@ -22,9 +24,10 @@ mod refuse;
 mod route;
 mod settle;
 mod shared;
+mod verify;
 mod waiting;
 
-pub use attempt::{Attempt, Blame};
+pub use attempt::Attempt;
 pub use flight::{Close, Flight, Hedge, Next};
 pub use join::{Asking, Enters, Joined};
 pub use lookup::Replay;
@@ -32,4 +35,5 @@ pub use offload::Offload;
 pub use open::{Gateway, Opening, RequestHead};
 pub use record::{Recorder, Sinks, Tally};
 pub use shared::{Begins, Coming, Events, Failed, Goes, Head, JoinKey, Joins, Reader, Rest};
+pub use verify::{Check, Doubt};
 pub use waiting::Waiting;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use sluice_policies::Key;
 use sluice_providers::{Call, Endpoint};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admit::Admitted;
@@ -15,11 +16,12 @@ use super::count::Counted;
 use super::flight::Flight;
 use super::identify::Identity;
 use super::join::{Asked, Asking};
-use super::lookup::{self, Keep, Looked, Replay};
+use super::lookup::{self, Drawn, Keep, Looked, Replay};
 use super::offload::Offload;
 use super::record::{Recorder, Sinks};
 use super::route::Plan;
 use super::shared::{JoinKey, Joins};
+use super::verify::Check;
 use super::waiting::{self, Waiting};
 use super::{admit, count, identify, parse, route};
 use crate::budget::{Budget, Held};
@@ -52,6 +54,8 @@ pub struct Gateway {
     pub sinks: Arc<Sinks>,
     /// Every task of the process; shutdown waits for them.
     pub tasks: TaskTracker,
+    /// Cancelled when the drain is over: what no client waits for ends.
+    pub end: CancellationToken,
     /// Where long CPU work goes.
     pub offload: Offload,
 }
@@ -104,7 +108,12 @@ impl Gateway {
                     None => asking.enter(self).await.map(Opening::Flight),
                 }
             }
-            Ok(Phases::Replay(replay)) => Ok(Opening::Replay(replay)),
+            Ok(Phases::Replay(mut replay)) => {
+                if let Some(check) = &mut replay.check {
+                    check.held = Some(held);
+                }
+                Ok(Opening::Replay(replay))
+            }
             Err(error) => Err(recorder.refuse(error)),
         }
     }
@@ -126,7 +135,14 @@ impl Gateway {
         let plan = route::run(self, &config, &who, &call, head.headers)?;
         recorder.routed(&plan, &call, &config);
         let keep = match lookup::run(self, &config, &plan, &who, (&call, head.headers), recorder).await? {
-            Looked::Hit(replay) => return Ok(Phases::Replay(replay)),
+            Looked::Hit(mut replay, drawn) => {
+                if let Some(drawn) = drawn {
+                    let Drawn { found, rules, keep } = *drawn;
+                    let config = Arc::clone(&config);
+                    replay.check = Some(Box::new(Check { call, who, plan, config, found, rules, keep, held: None }));
+                }
+                return Ok(Phases::Replay(replay));
+            }
             Looked::Miss(keep) => keep,
         };
         let asked = Asked { call, who, plan, config, patience, waiting, tail: head.tail };

@@ -150,13 +150,12 @@ impl Recorder {
 
     pub(super) fn admitted(&mut self, decision: &Result<Admitted, Error>, begun: Instant) {
         self.record.admit = begun.elapsed();
-        let now = SystemTime::now();
-        self.trace.child("admit", now.checked_sub(self.record.admit).unwrap_or(now), now);
+        self.trace.waited("admit", self.record.admit);
         let metrics = &self.sinks.metrics;
         match decision {
             Ok(admitted) => {
                 self.record.queued = admitted.queued;
-                metrics.admission("all", "granted");
+                metrics.granted();
                 admitted.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
             }
             Err(error) => {
@@ -219,8 +218,7 @@ impl Recorder {
 
     fn waited(&self, departed: Option<Instant>) {
         if let Some(departed) = departed {
-            let now = SystemTime::now();
-            self.trace.child("upstream", now.checked_sub(departed.elapsed()).unwrap_or(now), now);
+            self.trace.waited("upstream", departed.elapsed());
         }
     }
 
@@ -311,6 +309,8 @@ pub struct Tally {
     pub target: Option<Arc<str>>,
     /// Prompt tokens.
     pub input: u64,
+    /// Of them, those that the provider read from its cache.
+    pub cached_input: u64,
     /// Tokens of the answer.
     pub output: u64,
     /// Micro-dollars; 0 where no price is known.

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use sluice_policies::Pool;
 use sluice_providers::{Call, ErrorKind, Field};
 
@@ -155,20 +153,11 @@ fn beginning(call: &Call) -> String {
     for field in [Field::Tools, Field::Messages, Field::Prompt] {
         let raw = call.raw(field).unwrap_or_default();
         // Without its end the list is the beginning of the next turn's.
-        text.push_str(raw.strip_suffix(']').unwrap_or(raw).trim_end());
+        let list = raw.strip_suffix(']').unwrap_or(raw).trim_end();
+        let end = list.floor_char_boundary(LONGEST_PREFIX.saturating_sub(text.len()));
+        text.push_str(list.get(..end).unwrap_or_default());
     }
-    let mut end = text.len().min(LONGEST_PREFIX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
     text
-}
-
-#[derive(Deserialize)]
-struct CacheKey<'a> {
-    #[serde(borrow)]
-    prompt_cache_key: Option<&'a RawValue>,
 }
 
 /// What makes requests belong together: a header, the end user, or `prompt_cache_key`.
@@ -183,9 +172,8 @@ fn session(route: &ModelRoute, who: &Identity, call: &Call, headers: &HeaderMap)
     if let Some(user) = &who.user {
         return Some(stable("user", tenant, user.as_bytes()));
     }
-    let key: CacheKey<'_> = serde_json::from_slice(&call.body).ok()?;
-    let key = key.prompt_cache_key.filter(|raw| raw.get() != "null")?;
-    Some(stable("cache", tenant, key.get().as_bytes()))
+    let key = call.raw(Field::PromptCacheKey).filter(|raw| *raw != "null")?;
+    Some(stable("cache", tenant, key.as_bytes()))
 }
 
 /// The same on every replica and after a restart (FNV-1a).

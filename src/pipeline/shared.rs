@@ -306,8 +306,9 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.leave(None);
-        self.call.state.lock().log.remove_reader(self.id);
+        // In this order: once its place is free another reader may have it.
         self.call.wakers.forget(self.id);
+        self.call.state.lock().log.remove_reader(self.id);
     }
 }
 

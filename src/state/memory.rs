@@ -68,7 +68,7 @@ impl MemoryStore {
     /// The bucket a scope begins with, if there is none yet.
     pub(in crate::state) fn preset(&self, scope: &str, bucket: impl FnOnce(UnixMillis) -> Bucket) {
         self.with(|books, now| {
-            books.levels.entry(scope.to_owned()).or_insert_with(|| bucket(now));
+            books.levels.entry(Arc::from(scope)).or_insert_with(|| bucket(now));
         });
     }
 

@@ -31,7 +31,7 @@ pub struct SharedStore {
     /// Leases that ended while the engine was being told of them: it is told of them still.
     ended: Mutex<HashMap<LeaseId, Arc<Ask>>>,
     /// What was used during an outage and the engine does not know yet, by bucket.
-    owed: Mutex<HashMap<String, (Charge, u64)>>,
+    owed: Mutex<HashMap<Arc<str>, (Charge, u64)>>,
     /// A report whose fate is not known: it is sent again as it was.
     report: Mutex<Option<Report>>,
     metrics: StoreMetrics,
@@ -136,7 +136,7 @@ impl SharedStore {
     fn owe(&self, ask: &Ask, used: &Demand) {
         let mut owed = self.owed.lock();
         for charge in ask.all().filter(|charge| charge.limit.kind != Kind::Concurrent) {
-            let entry = owed.entry(charge.scope.clone()).or_insert_with(|| (charge.clone(), 0));
+            let entry = owed.entry(Arc::clone(&charge.scope)).or_insert_with(|| (charge.clone(), 0));
             entry.1 = entry.1.saturating_add(charge.limit.amount_of(used));
         }
         self.metrics.owed(owed.len());
@@ -148,7 +148,7 @@ impl SharedStore {
         while self.engine.is_up() {
             if self.report.lock().is_none() {
                 let mut owed = self.owed.lock();
-                let some: Vec<String> = owed.keys().take(REPORT).cloned().collect();
+                let some: Vec<Arc<str>> = owed.keys().take(REPORT).cloned().collect();
                 if some.is_empty() {
                     return;
                 }

@@ -120,7 +120,7 @@ mod tests {
             class: Arc::clone(set.classes().next().unwrap()),
             key: Arc::from("t/k"),
             cost: tokens,
-            charges: vec![Charge { scope: limit.id.to_string(), amount: tokens, sunk: 0, limit }],
+            charges: vec![Charge { scope: Arc::clone(&limit.id), amount: tokens, sunk: 0, limit }],
         })
     }
 

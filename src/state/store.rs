@@ -45,7 +45,7 @@ pub struct Charge {
     /// The limit that applies.
     pub limit: Arc<Limit>,
     /// The bucket of that limit this request falls into.
-    pub scope: String,
+    pub scope: Arc<str>,
     /// How much is reserved.
     pub amount: u64,
     /// What is charged if nobody ever settles because the replica died: the prompt, which was

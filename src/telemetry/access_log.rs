@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use serde::Serialize;
 
+use super::line;
 use super::metrics::Metrics;
-use super::record::{Record, Tried};
+use super::record::Record;
 
 /// Bytes that may wait for the writer; lines beyond are dropped and counted.
 const WAITING: usize = 4 * 1024 * 1024;
@@ -36,53 +36,6 @@ struct Waiting {
     closed: bool,
 }
 
-/// The line. Names are stable: people parse them.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts_ms: u64,
-    request_id: &'a str,
-    endpoint: &'a str,
-    tenant: Option<&'a str>,
-    key: Option<&'a str>,
-    user: Option<&'a str>,
-    class: Option<&'a str>,
-    model: Option<&'a str>,
-    target: Option<&'a str>,
-    attempts: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tried: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fallback: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    continued: Option<u32>,
-    stream: bool,
-    status: u16,
-    outcome: &'a str,
-    error: Option<&'a str>,
-    limit: Option<&'a str>,
-    counted_input: u64,
-    count_method: Option<&'a str>,
-    output_bound: u64,
-    input_tokens: u64,
-    cached_input_tokens: u64,
-    output_tokens: u64,
-    reasoning_tokens: u64,
-    usage: &'a str,
-    cost_micros: u64,
-    bytes_out: u64,
-    admit_ms: f64,
-    queue_ms: Option<f64>,
-    overhead_ms: Option<f64>,
-    first_token_ms: Option<f64>,
-    duration_ms: f64,
-}
-
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
-}
-
 impl AccessLog {
     /// A log to stdout. Errors if the system gives no thread.
     pub fn stdout(metrics: Metrics) -> io::Result<Self> {
@@ -106,11 +59,7 @@ impl AccessLog {
             self.metrics.log_dropped();
             return;
         }
-        if serde_json::to_writer(&mut waiting.lines, &line(record)).is_err() {
-            waiting.lines.truncate(before);
-            return;
-        }
-        waiting.lines.push(b'\n');
+        line::write(&mut waiting.lines, record);
         drop(waiting);
         if before == 0 {
             self.shared.changed.notify_one();
@@ -159,47 +108,6 @@ fn write(mut out: Box<dyn Write + Send>, shared: &Shared) {
         if closed {
             return;
         }
-    }
-}
-
-fn line(record: &Record) -> Line<'_> {
-    let [input_tokens, cached_input_tokens, _, output_tokens, reasoning_tokens] = record.tokens;
-    let since = record.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Line {
-        ts_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        request_id: &record.request_id,
-        endpoint: record.endpoint,
-        tenant: record.tenant.as_deref(),
-        key: record.key.as_deref(),
-        user: record.user.as_deref(),
-        class: record.class.as_deref(),
-        model: record.model.as_deref(),
-        target: record.target.as_deref(),
-        attempts: record.attempts,
-        tried: (!record.tried.is_empty()).then(|| Tried::line(&record.tried)),
-        fallback: record.fallback,
-        cache: record.cache.as_deref(),
-        continued: (record.continued > 0).then_some(record.continued),
-        stream: record.stream,
-        status: record.status,
-        outcome: record.outcome.as_str(),
-        error: record.error.as_deref(),
-        limit: record.limit.as_deref(),
-        counted_input: record.counted_input,
-        count_method: record.count_method,
-        output_bound: record.output_bound,
-        input_tokens,
-        cached_input_tokens,
-        output_tokens,
-        reasoning_tokens,
-        usage: if record.usage_reported { "provider" } else { "counted" },
-        cost_micros: record.cost_micros,
-        bytes_out: record.bytes_out,
-        admit_ms: millis(record.admit),
-        queue_ms: record.queued.map(millis),
-        overhead_ms: record.overhead.map(millis),
-        first_token_ms: record.first_token.map(millis),
-        duration_ms: millis(record.duration),
     }
 }
 

@@ -10,17 +10,21 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::metrics::Buckets;
+use super::embedding_metrics::EmbeddingMetrics;
+use super::request_metrics::Buckets;
 use super::shared_cache_metrics::SharedCacheMetrics;
+use super::verify_metrics::VerifyMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
-const CACHE_METRICS: [(&str, &str); 6] = [
+const CACHE_METRICS: [(&str, &str); 8] = [
     (
         "sluice_cache_lookups",
-        "requests by model and what the cache made of them: hit-exact, hit-semantic, joined, miss, bypass",
+        "requests by model and what the cache made of them: hit-exact, hit-semantic, joined, denied (a hit that a limit refused), miss, bypass",
     ),
     ("sluice_cache_saved_tokens", "tokens that hits and joined requests did not spend"),
     ("sluice_cache_saved_micros", "cost that hits and joined requests did not spend, micro-dollars"),
+    ("sluice_cache_charged_tokens", "tokens that hits and joined requests were charged with"),
+    ("sluice_cache_charged_micros", "cost that hits and joined requests were charged with, micro-dollars"),
     ("sluice_cache_lookup_seconds", "how long a look-up took, by what came of it"),
     ("sluice_cache_entries", "answers held"),
     ("sluice_cache_bytes", "bytes of the answers held, about"),
@@ -44,16 +48,19 @@ struct Taken {
 
 /// Metrics of the cache. Cheap to clone.
 #[derive(Clone)]
-pub struct CacheMetrics(Arc<Inner>);
+pub struct CacheMetrics(Arc<Inner>, EmbeddingMetrics);
 
 struct Inner {
     lookups: Family<Looked, Counter>,
     tokens: Family<Model, Counter>,
     cost: Family<Model, Counter>,
+    charged_tokens: Family<Model, Counter>,
+    charged_cost: Family<Model, Counter>,
     seconds: Family<Taken, Histogram, Buckets>,
     entries: Gauge,
     bytes: Gauge,
     shared: SharedCacheMetrics,
+    verify: VerifyMetrics,
 }
 
 impl CacheMetrics {
@@ -63,24 +70,39 @@ impl CacheMetrics {
             lookups: Family::default(),
             tokens: Family::default(),
             cost: Family::default(),
+            charged_tokens: Family::default(),
+            charged_cost: Family::default(),
             seconds: Family::new_with_constructor(Buckets { first: 0.000_002, factor: 2.0, count: 16 }),
             entries: Gauge::default(),
             bytes: Gauge::default(),
             shared: SharedCacheMetrics::register(registry),
+            verify: VerifyMetrics::register(registry),
         };
-        let [lookups, tokens, cost, seconds, entries, bytes] = CACHE_METRICS;
+        let [lookups, tokens, cost, charged_tokens, charged_cost, seconds, entries, bytes] = CACHE_METRICS;
         registry.register(lookups.0, lookups.1, inner.lookups.clone());
         registry.register(tokens.0, tokens.1, inner.tokens.clone());
         registry.register(cost.0, cost.1, inner.cost.clone());
+        registry.register(charged_tokens.0, charged_tokens.1, inner.charged_tokens.clone());
+        registry.register(charged_cost.0, charged_cost.1, inner.charged_cost.clone());
         registry.register(seconds.0, seconds.1, inner.seconds.clone());
         registry.register(entries.0, entries.1, inner.entries.clone());
         registry.register(bytes.0, bytes.1, inner.bytes.clone());
-        Self(Arc::new(inner))
+        Self(Arc::new(inner), EmbeddingMetrics::register(registry))
+    }
+
+    /// Those of the embeddings models that it asks.
+    pub fn embeddings(&self) -> &EmbeddingMetrics {
+        &self.1
     }
 
     /// Those of the answers that replicas share.
     pub fn shared(&self) -> &SharedCacheMetrics {
         &self.0.shared
+    }
+
+    /// Those of hits that are checked.
+    pub fn verify(&self) -> &VerifyMetrics {
+        &self.0.verify
     }
 
     /// A request was looked up, or the cache had no part in it.
@@ -94,6 +116,13 @@ impl CacheMetrics {
         let model = Model { model: model.to_owned() };
         self.0.tokens.get_or_create(&model).inc_by(tokens);
         self.0.cost.get_or_create(&model).inc_by(cost_micros);
+    }
+
+    /// What a hit was charged with.
+    pub fn charged(&self, model: &str, tokens: u64, cost_micros: u64) {
+        let model = Model { model: model.to_owned() };
+        self.0.charged_tokens.get_or_create(&model).inc_by(tokens);
+        self.0.charged_cost.get_or_create(&model).inc_by(cost_micros);
     }
 
     /// What is held.

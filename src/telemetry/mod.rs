@@ -5,19 +5,26 @@
 
 mod access_log;
 mod cache_metrics;
+mod embedding_metrics;
+mod line;
 pub mod logging;
 mod metrics;
 mod record;
+mod request_metrics;
 mod route_metrics;
+mod runtime_metrics;
 mod shared_cache_metrics;
 mod store_metrics;
 mod trace;
+mod verify_metrics;
 
 pub use access_log::AccessLog;
 pub use cache_metrics::CacheMetrics;
-pub use metrics::{METRICS, Metrics};
+pub use embedding_metrics::EmbeddingMetrics;
+pub use metrics::Metrics;
 pub use record::{Outcome, Record, Tried};
 pub use route_metrics::{Attempts, RouteMetrics};
 pub use shared_cache_metrics::SharedCacheMetrics;
 pub use store_metrics::{StoreMetrics, WaitEnd};
 pub use trace::{RequestTrace, Tracing};
+pub use verify_metrics::VerifyMetrics;

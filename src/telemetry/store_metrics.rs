@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::metrics::Buckets;
+use super::request_metrics::Buckets;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
 const STORE_METRICS: [(&str, &str); 13] = [

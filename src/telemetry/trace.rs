@@ -155,6 +155,14 @@ impl RequestTrace {
         }
     }
 
+    /// A phase that waited for so long and is over now.
+    pub fn waited(&self, name: &'static str, time: Duration) {
+        if let State::On { .. } = &self.state {
+            let now = SystemTime::now();
+            self.child(name, now.checked_sub(time).unwrap_or(now), now);
+        }
+    }
+
     /// A phase that waited.
     pub fn child(&self, name: &'static str, from: SystemTime, to: SystemTime) {
         if let State::On { tracer, context, span } = &self.state

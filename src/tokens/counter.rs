@@ -2,10 +2,10 @@
 
 use moka::sync::Cache;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use sluice_providers::catalog::{ImageRule, Model, Tokenizer};
-use sluice_providers::{BadRequest, Call, Endpoint, Field};
+use sluice_providers::{BadRequest, Call, Endpoint, Field, elements};
 
+use super::digest::{Digest, Digester};
 use super::items;
 use super::message::{self, Tally};
 use super::{prompt, tools, vocabulary};
@@ -51,13 +51,14 @@ pub struct Counted {
 
 /// Counts calls. Shared by all requests; its memo is bounded.
 pub struct Counter {
-    memo: Cache<[u8; 16], Tally>,
+    memo: Cache<Digest, Tally>,
+    digester: Digester,
 }
 
 impl Counter {
     /// A counter that remembers up to `memo_entries` messages (about 100 bytes each).
     pub fn new(memo_entries: u64) -> Self {
-        Self { memo: Cache::new(memo_entries) }
+        Self { memo: Cache::new(memo_entries), digester: Digester::new() }
     }
 
     /// Loads OpenAI's vocabularies and those of `more`, so that the first request need not. Takes
@@ -107,12 +108,10 @@ impl Counter {
 
     fn chat(&self, call: &Call, model: &Model) -> Result<Tally, BadRequest> {
         let raw = call.raw(Field::Messages).unwrap_or("[]");
-        let messages: Vec<&RawValue> = serde_json::from_str(raw)
-            .map_err(|error| BadRequest::field("messages", format!("`messages` must be an array: {error}")))?;
         let mut total = Tally { tokens: message::overhead(model.tokenizer).reply, estimated: false };
-        for (index, raw) in messages.iter().enumerate() {
-            let count = || message::tokens(model, raw.get(), index);
-            total.add(self.remembered(model, b'm', raw.get(), count)?);
+        for (index, raw) in list(raw, "messages")?.into_iter().enumerate() {
+            let count = || message::tokens(model, raw, index);
+            total.add(self.remembered(model, b'm', raw, count)?);
         }
         for field in [Field::Tools, Field::Functions] {
             let Some(raw) = call.raw(field) else { continue };
@@ -132,10 +131,9 @@ impl Counter {
         if raw.starts_with('"') {
             total.add(self.item(call, model, field)?);
         } else {
-            let list: Vec<&RawValue> = serde_json::from_str(raw)
-                .map_err(|error| BadRequest::field(param, format!("`{param}` must be an array: {error}")))?;
-            for raw in list {
-                total.add(self.remembered(model, b'i', raw.get(), || Ok(items::tokens(model, raw.get())))?);
+            for (index, raw) in list(raw, param)?.into_iter().enumerate() {
+                let wrong = |error| BadRequest::field(param, format!("`{param}[{index}]` is not JSON: {error}"));
+                total.add(self.remembered(model, b'i', raw, || items::checked(model, raw).map_err(wrong))?);
             }
         }
         total.add(self.item(call, model, Field::System)?);
@@ -172,7 +170,7 @@ impl Counter {
         if raw.len() < MEMO_FROM {
             return count();
         }
-        let key = key(model, kind, raw);
+        let Some(key) = self.digester.of(context(model, kind), raw) else { return count() };
         if let Some(tally) = self.memo.get(&key) {
             return Ok(tally);
         }
@@ -182,9 +180,18 @@ impl Counter {
     }
 }
 
-/// 128 bits of SHA-256 over everything the count depends on: nobody can make two messages that
-/// share one.
-fn key(model: &Model, kind: u8, raw: &str) -> [u8; 16] {
+/// The elements of an array. Those that were counted before are known to be JSON, and are not parsed again.
+fn list<'a>(raw: &'a str, param: &str) -> Result<Vec<&'a str>, BadRequest> {
+    if let Some(found) = elements(raw) {
+        return Ok(found);
+    }
+    let list: Vec<&RawValue> = serde_json::from_str(raw)
+        .map_err(|error| BadRequest::field(param, format!("`{param}` must be an array: {error}")))?;
+    Ok(list.into_iter().map(RawValue::get).collect())
+}
+
+/// Everything but the text that a count depends on.
+fn context(model: &Model, kind: u8) -> [u8; 11] {
     let tokenizer: u8 = match model.tokenizer {
         Tokenizer::Cl100k => 1,
         Tokenizer::O200k | Tokenizer::Ratio { .. } => 2,
@@ -203,15 +210,10 @@ fn key(model: &Model, kind: u8, raw: &str) -> [u8; 16] {
         ImageRule::Flat { tokens } => (4, tokens, 0),
         ImageRule::None => (0, 0, 0),
     };
-    let mut hash = Sha256::new();
-    hash.update([kind, tokenizer, rule]);
-    hash.update(a.to_le_bytes());
-    hash.update(b.to_le_bytes());
-    hash.update(raw);
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut key = [0; 16];
-    key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    key
+    let bytes = [kind, tokenizer, rule].into_iter().chain(a.to_le_bytes()).chain(b.to_le_bytes());
+    let mut context = [0; 11];
+    context.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    context
 }
 
 fn plain(call: &Call, model: &Model, field: Field, param: &'static str) -> Result<(Tally, u64), BadRequest> {

@@ -1,6 +1,7 @@
 //! Content blocks of Anthropic's API and items of OpenAI's Responses: their text, pictures and
 //! calls. Lenient: what is newer than this gateway counts as the text that is in it.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use sluice_providers::catalog::Model;
 
@@ -36,6 +37,14 @@ pub(super) fn tokens(model: &Model, raw: &str) -> Tally {
         Ok(value) => walk(model, &value, 0),
         // Deeper than any reader goes.
         Err(_) => Tally { tokens: count(model.tokenizer, raw), estimated: true },
+    }
+}
+
+/// The same of what may be no JSON.
+pub(super) fn checked(model: &Model, raw: &str) -> serde_json::Result<Tally> {
+    match serde_json::from_str(raw) {
+        Ok(value) => Ok(walk(model, &value, 0)),
+        Err(_) => serde_json::from_str::<IgnoredAny>(raw).map(|_| tokens(model, raw)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! overhead of their format, tools, images, and a memo so that a conversation costs its new turn.
 
 mod counter;
+mod digest;
 mod image;
 mod items;
 mod message;

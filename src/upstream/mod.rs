@@ -3,12 +3,17 @@
 //! folder knows the HTTP client.
 
 mod balance;
+mod blame;
+mod body;
 mod budget;
 mod checks;
 mod credentials;
+mod embed;
 mod health;
+mod http1;
 mod load;
 mod model;
+mod outgoing;
 mod pool;
 mod prefix;
 mod registry;
@@ -17,7 +22,9 @@ mod target;
 mod window;
 
 pub use balance::{Why, local_number};
+pub use blame::Blame;
 pub use checks::check;
+pub use embed::{NoVectors, Texts, Vectors, embed};
 pub use health::Standing;
 pub use model::{Asked, ModelState, Picked, bit};
 pub use pool::{Incoming, Signed, Upstreams};

@@ -1,45 +1,88 @@
-//! One HTTP client, and so one connection pool, per provider; kept across reloads that do not
+//! One HTTP client, and so one set of connections, per provider; kept across reloads that do not
 //! change how it connects.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, Response, header};
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame, SizeHint};
 use parking_lot::RwLock;
 use sluice_providers::UpstreamRequest;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use super::body;
 use super::credentials::{Auth, Keychain, Verdict};
+use super::http1::{self, Fault};
+use super::outgoing::{Outgoing, root};
 use super::tail::Tail;
 use crate::config::{Config, Provider};
 use crate::error::Error;
 
 /// The body of a provider's answer. Dropping it cancels the request: an HTTP/1.1 connection is
 /// closed, an HTTP/2 stream reset.
-pub type Incoming = reqwest::Body;
+pub enum Incoming {
+    /// Over HTTP/1.1.
+    #[expect(private_interfaces, reason = "read through `http_body::Body` alone")]
+    Http1(http1::Body),
+    /// Over HTTP/2.
+    Http2(reqwest::Body),
+}
 
-/// Idle connections kept per host, and for how long.
-const IDLE_CONNECTIONS: usize = 256;
-const IDLE_FOR: Duration = Duration::from_mins(1);
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Cause;
 
-/// What a pool depends on: anything else may change under it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct PoolKey {
-    base_url: String,
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Cause::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// How often idle connections are looked at.
+const TIDY: Duration = Duration::from_secs(10);
+
+/// What a pool depends on beside the base URL: anything else may change under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terms {
     connect: Duration,
     http2: bool,
 }
 
-impl PoolKey {
-    fn of(provider: &Provider, connect: Duration) -> Self {
-        Self { base_url: provider.base_url.clone(), connect, http2: provider.http2 }
-    }
+/// Connections to one provider.
+#[derive(Clone)]
+enum Client {
+    Http1(Arc<http1::Client>),
+    Http2(reqwest::Client),
 }
 
 /// The pools of all providers.
 #[derive(Default)]
 pub struct Upstreams {
-    pools: RwLock<HashMap<PoolKey, reqwest::Client>>,
+    /// By base URL.
+    pools: RwLock<HashMap<String, Vec<(Terms, Client)>>>,
     keychain: Keychain,
 }
 
@@ -55,27 +98,27 @@ impl Upstreams {
         request: UpstreamRequest,
         tail: Option<Tail>,
     ) -> Result<Response<Incoming>, Error> {
-        let client = self.pool(provider, connect)?;
+        let client = self.client(provider, connect)?;
         let auth = self.keychain.of(provider)?;
-        let url = format!("{}/{}", provider.base_url, request.path);
+        // A signature is over one slice, and the client sends again what an HTTP/2 peer refused only if it is one.
+        let whole = auth.signs() || provider.http2;
         // What is sent as it comes can be sent once.
         let tries = if tail.is_some() { 1 } else { auth.tries() };
         let (mut request, mut tail) = (Some(request), tail);
         for left in (0..tries).rev() {
             let next = if left == 0 { request.take() } else { request.clone() };
-            let Some(UpstreamRequest { method, mut headers, body, .. }) = next else { break };
+            let Some(mut next) = next else { break };
+            let body = std::mem::take(&mut next.body);
             let (body, length) = match tail.take() {
                 Some(tail) => tail.after(body),
-                None => (body.into(), None),
+                None => (body::of(body, whole), None),
             };
-            headers.extend(length.map(|length| (header::CONTENT_LENGTH, length.into())));
-            let built = wire(client.request(method, &url).headers(headers).body(body), provider);
-            let mut wire = built.map_err(|error| explain(provider, connect, &error))?;
-            let used = auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
-            let response = client.execute(wire).await.map_err(|error| explain(provider, connect, &error))?;
+            let mut outgoing = Outgoing::new(provider, next, body, length);
+            let used = outgoing.sign(&auth).await.map_err(|why| no_credentials(provider, &why))?;
+            let response = client.send(outgoing).await.map_err(|fault| explain(provider, connect, &fault))?;
             let verdict = auth.judge(&provider.name, used, response.status(), response.headers());
             if left == 0 || verdict == Verdict::Keep {
-                return Ok(response.into());
+                return Ok(response);
             }
         }
         Err(no_credentials(provider, "there is no usable key"))
@@ -84,40 +127,109 @@ impl Upstreams {
     /// A request as the provider takes it, for one that somebody else sends: its path with the query, and its headers,
     /// credentials among them. Which key an answer belongs to is not learned: none is rested for a refusal.
     pub async fn signed(&self, provider: &Provider, request: &UpstreamRequest) -> Result<Signed, Error> {
-        let client = self.pool(provider, provider.timeouts.connect)?;
         let auth = self.keychain.of(provider)?;
-        let url = format!("{}/{}", provider.base_url, request.path);
-        let builder = client.request(request.method.clone(), url).headers(request.headers.clone());
-        let built = wire(builder.body(request.body.clone()), provider);
-        let mut wire = built.map_err(|error| explain(provider, provider.timeouts.connect, &error))?;
-        auth.apply(&mut wire).await.map_err(|why| no_credentials(provider, &why))?;
-        let query = wire.url().query().map(|query| format!("?{query}")).unwrap_or_default();
-        Ok(Signed { path: format!("{}{query}", wire.url().path()), headers: wire.headers().clone() })
+        let mut outgoing = Outgoing::new(provider, request.clone(), request.body.clone().into_bytes().into(), None);
+        outgoing.sign(&auth).await.map_err(|why| no_credentials(provider, &why))?;
+        let path = outgoing.path().map_err(|why| unsendable(provider, &why))?;
+        Ok(Signed { path: path.as_str().to_owned(), headers: outgoing.headers })
     }
 
     /// What asks a provider, over its own pool, whether it is there.
     pub(super) fn asker(&self, provider: &Arc<Provider>) -> Asker {
-        let client = self.pool(provider, provider.timeouts.connect).ok();
+        let client = self.client(provider, provider.timeouts.connect).ok();
         Asker { client, auth: self.keychain.of(provider).ok(), provider: Arc::clone(provider) }
     }
 
     /// Forgets the pools that the config no longer uses; their open streams go on.
     pub fn retain(&self, config: &Config) {
-        let targets = || config.models.values().flat_map(|model| &model.targets);
-        let used: Vec<PoolKey> =
-            targets().map(|target| PoolKey::of(&target.provider, target.timeouts.connect)).collect();
-        self.pools.write().retain(|key, _| used.contains(key));
+        let used = |url: &str, terms: Terms| {
+            config.routes().flat_map(|model| &model.targets).any(|target| {
+                target.provider.base_url == url && Terms::of(&target.provider, target.timeouts.connect) == terms
+            })
+        };
+        self.pools.write().retain(|url, clients| {
+            clients.retain(|(terms, _)| used(url, *terms));
+            !clients.is_empty()
+        });
         self.keychain.retain(config);
     }
 
-    fn pool(&self, provider: &Provider, connect: Duration) -> Result<reqwest::Client, Error> {
-        let key = PoolKey::of(provider, connect);
-        if let Some(client) = self.pools.read().get(&key) {
-            return Ok(client.clone());
+    /// Closes connections that have been idle for too long, again and again until `stop`.
+    pub async fn tidy(&self, stop: CancellationToken) {
+        while stop.run_until_cancelled(sleep(TIDY)).await.is_some() {
+            let clients: Vec<_> =
+                self.pools.read().values().flatten().filter_map(|(_, client)| client.http1()).collect();
+            for client in clients {
+                client.tidy();
+            }
         }
-        let client = build(&key)
+    }
+
+    fn client(&self, provider: &Provider, connect: Duration) -> Result<Client, Error> {
+        let (url, terms) = (&provider.base_url, Terms::of(provider, connect));
+        let find = |clients: &Vec<(Terms, Client)>| {
+            clients.iter().find(|(known, _)| *known == terms).map(|(_, client)| client.clone())
+        };
+        if let Some(client) = self.pools.read().get(url).and_then(find) {
+            return Ok(client);
+        }
+        let client = Client::new(url, terms)
             .map_err(|error| Error::internal(format!("no HTTP client for provider {}: {error}", provider.name)))?;
-        Ok(self.pools.write().entry(key).or_insert(client).clone())
+        let mut pools = self.pools.write();
+        let clients = pools.entry(url.clone()).or_default();
+        Ok(find(clients).unwrap_or_else(|| {
+            clients.push((terms, client.clone()));
+            client
+        }))
+    }
+}
+
+impl Terms {
+    fn of(provider: &Provider, connect: Duration) -> Self {
+        Self { connect, http2: provider.http2 }
+    }
+}
+
+impl Client {
+    fn new(url: &str, terms: Terms) -> Result<Self, Cause> {
+        // One HTTP/2 connection carries all streams, and the ones over the peer's limit queue
+        // unseen: HTTP/1.1 unless asked for.
+        if !terms.http2 {
+            return Ok(Self::Http1(Arc::new(http1::Client::new(url, terms.connect)?)));
+        }
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .connect_timeout(terms.connect);
+        let builder = if url.starts_with("https:") { builder } else { builder.http2_prior_knowledge() };
+        Ok(Self::Http2(builder.build()?))
+    }
+
+    async fn send(&self, mut request: Outgoing) -> Result<Response<Incoming>, Fault> {
+        match self {
+            Self::Http1(client) => {
+                let (to, headers, body) = request.into_parts().map_err(|why| Fault::Unsendable(why.into()))?;
+                Ok(client.send(to, headers, body).await?.map(Incoming::Http1))
+            }
+            Self::Http2(client) => {
+                let request = request.take().map_err(|why| Fault::Unsendable(why.into()))?;
+                let response = client.execute(request).await.map_err(of_reqwest)?;
+                Ok(Response::from(response).map(Incoming::Http2))
+            }
+        }
+    }
+
+    fn http1(&self) -> Option<Arc<http1::Client>> {
+        if let Self::Http1(client) = self { Some(Arc::clone(client)) } else { None }
+    }
+}
+
+fn of_reqwest(error: reqwest::Error) -> Fault {
+    match (error.is_connect(), error.is_timeout()) {
+        (true, true) => Fault::Slow,
+        (true, false) => Fault::Refused(error.into()),
+        (false, _) => Fault::Broke(error.into()),
     }
 }
 
@@ -131,7 +243,7 @@ pub struct Signed {
 
 /// Asks one provider whether it is there.
 pub(super) struct Asker {
-    client: Option<reqwest::Client>,
+    client: Option<Client>,
     auth: Option<Arc<Auth>>,
     provider: Arc<Provider>,
 }
@@ -140,78 +252,49 @@ impl Asker {
     /// Whether a path of the provider's root answers well in time.
     pub(super) async fn ask(&self, path: &str, patience: Duration) -> bool {
         let (Some(client), Some(auth), provider) = (&self.client, &self.auth, &self.provider) else { return false };
-        let root = root(&provider.base_url);
-        let request = client.get(format!("{root}{path}")).headers(provider.headers.clone()).timeout(patience);
-        let Ok(mut request) = request.build() else { return false };
-        if auth.apply(&mut request).await.is_err() {
-            return false;
-        }
-        client.execute(request).await.is_ok_and(|response| response.status().as_u16() < 400)
+        let mut request = Outgoing::get(format!("{}{path}", root(&provider.base_url)), provider.headers.clone());
+        let asked = async {
+            request.sign(auth).await.ok()?;
+            client.send(request).await.ok()
+        };
+        let answered = timeout(patience, asked).await.ok().flatten();
+        answered.is_some_and(|response| response.status().as_u16() < 400)
     }
-}
-
-/// Scheme and authority of a URL.
-fn root(url: &str) -> &str {
-    let from = url.find("://").map_or(0, |at| at + 3);
-    let end = url.get(from..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| from + at);
-    url.get(..end).unwrap_or(url)
-}
-
-fn build(key: &PoolKey) -> reqwest::Result<reqwest::Client> {
-    let builder = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .tcp_nodelay(true)
-        .connect_timeout(key.connect)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .pool_idle_timeout(IDLE_FOR);
-    let builder = match (key.http2, key.base_url.starts_with("https:")) {
-        // One HTTP/2 connection carries all streams, and the ones over the peer's limit queue
-        // unseen: HTTP/1.1 unless asked for.
-        (false, _) => builder.http1_only(),
-        (true, true) => builder,
-        (true, false) => builder.http2_prior_knowledge(),
-    };
-    builder.build()
-}
-
-/// A request as it goes out, but for the credentials.
-fn wire(builder: reqwest::RequestBuilder, provider: &Provider) -> reqwest::Result<reqwest::Request> {
-    builder.headers(provider.headers.clone()).header(header::ACCEPT_ENCODING, "identity").build()
 }
 
 fn no_credentials(provider: &Provider, why: &str) -> Error {
     Error::upstream("no_credentials", format!("provider {}: no credentials: {why}", provider.name))
 }
 
+fn unsendable(provider: &Provider, why: &dyn std::fmt::Display) -> Error {
+    Error::internal(format!("provider {}: the request cannot be sent: {why}", provider.name))
+}
+
 /// Says what failed without the URL's query or any header.
-fn explain(provider: &Provider, connect: Duration, error: &reqwest::Error) -> Error {
-    let mut cause: &dyn std::error::Error = error;
+fn explain(provider: &Provider, connect: Duration, fault: &Fault) -> Error {
+    let name = &provider.name;
+    match fault {
+        Fault::Unsendable(why) => unsendable(provider, why),
+        Fault::Slow => {
+            let after = connect.as_secs_f32();
+            let message = format!("provider {name}: no connection within {after} s (timeouts.connect)");
+            Error::deadline("connect_timeout", message)
+        }
+        Fault::Refused(cause) => {
+            Error::upstream("connect_failed", format!("provider {name}: cannot connect: {}", deepest(&**cause)))
+        }
+        Fault::Broke(cause) => {
+            let cause = deepest(&**cause);
+            let message = format!("provider {name}: the connection broke off before an answer: {cause}");
+            Error::upstream("upstream_reset", message)
+        }
+    }
+}
+
+fn deepest<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    let name = &provider.name;
-    if error.is_connect() && error.is_timeout() {
-        let after = connect.as_secs_f32();
-        let message = format!("provider {name}: no connection within {after} s (timeouts.connect)");
-        return Error::deadline("connect_timeout", message);
-    }
-    if error.is_connect() {
-        return Error::upstream("connect_failed", format!("provider {name}: cannot connect: {cause}"));
-    }
-    Error::upstream("upstream_reset", format!("provider {name}: the connection broke off before an answer: {cause}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_root_of_an_address_has_no_path() {
-        for (url, expected) in
-            [("http://a:1/v1", "http://a:1"), ("https://b", "https://b"), ("http://c/x/y", "http://c")]
-        {
-            assert_eq!(root(url), expected);
-        }
-    }
+    cause
 }

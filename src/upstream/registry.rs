@@ -72,14 +72,14 @@ impl Targets {
 
     /// The target with this label, if the config has it.
     pub fn find(&self, config: &Config, label: &str) -> Option<Arc<TargetState>> {
-        let route = config.models.values().find(|model| model.targets.iter().any(|target| *target.label == *label))?;
+        let route = config.routes().find(|model| model.targets.iter().any(|target| *target.label == *label))?;
         self.model(route).targets.iter().find(|state| *state.label == *label).map(Arc::clone)
     }
 
     /// Every target of the config, each once.
     pub fn of(&self, config: &Config) -> Vec<Arc<TargetState>> {
         let mut all: Vec<Arc<TargetState>> =
-            config.models.values().flat_map(|route| self.model(route).targets.clone()).collect();
+            config.routes().flat_map(|route| self.model(route).targets.clone()).collect();
         all.sort_by(|a, b| a.label.cmp(&b.label));
         all.dedup_by(|a, b| a.label == b.label);
         all
@@ -88,8 +88,8 @@ impl Targets {
     /// A config went live: what operators said is forgotten, and so is what it does not name.
     pub fn reloaded(&self, config: &Config) {
         let mut all = self.all.write();
-        all.models.retain(|name, _| config.models.contains_key(&**name));
-        let routes = || config.models.values().flat_map(|model| &model.targets);
+        all.models.retain(|name, _| config.routes().any(|route| route.name == *name));
+        let routes = || config.routes().flat_map(|model| &model.targets);
         all.targets.retain(|label, state| {
             routes().any(|route| route.label == *label && route.provider.base_url == state.base_url)
         });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
+use sluice_providers::Body;
 
 use crate::error::Error;
 
@@ -44,7 +45,7 @@ impl Tail {
     }
 
     /// The whole body, which begins with `head`, and its length.
-    pub(super) fn after(self, head: Bytes) -> (reqwest::Body, Option<usize>) {
+    pub(super) fn after(self, head: Body) -> (reqwest::Body, Option<usize>) {
         let length = self.length.map(|length| length + head.len());
         let fault = self.fault;
         let rest = self.pieces.map(move |piece| {
@@ -53,6 +54,6 @@ impl Tail {
                 io::Error::from(io::ErrorKind::InvalidData)
             })
         });
-        (reqwest::Body::wrap_stream(stream::iter([Ok(head)]).chain(rest)), length)
+        (reqwest::Body::wrap_stream(stream::iter(head.slices().map(Ok)).chain(rest)), length)
     }
 }

@@ -26,7 +26,7 @@ def mock(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gateway(request, mock, tmp_path_factory):
-    """The gateway of a module, made from its TENANTS, LIMITS and TIMEOUTS."""
+    """The gateway of a module, made from its TENANTS, LIMITS, TIMEOUTS, FORMATS and CACHE."""
     module = request.module
     server = Gateway(
         tmp_path_factory.mktemp(module.__name__),
@@ -35,6 +35,7 @@ def gateway(request, mock, tmp_path_factory):
         limits=getattr(module, "LIMITS", None),
         timeouts=getattr(module, "TIMEOUTS", None),
         formats=getattr(module, "FORMATS", None),
+        cache=getattr(module, "CACHE", None),
     )
     RUNNING.append(server)
     yield server

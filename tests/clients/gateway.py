@@ -213,9 +213,9 @@ class Key:
 class Gateway(Process):
     """A gateway with one tenant, and so one set of limits, per key."""
 
-    def __init__(self, folder, mock, tenants, limits=None, timeouts=None, models=None, formats=None):
+    def __init__(self, folder, mock, tenants, limits=None, timeouts=None, models=None, formats=None, cache=None):
         """`tenants`: {key name: {"limits": [...], "models": [...], "queues": bool}}: what does not fit is
-        refused unless the tenant queues; `limits`, `timeouts`: as in the config; `formats`: {name of a model
+        refused unless the tenant queues; `limits`, `timeouts`, `cache`: as in the config; `formats`: {name of a model
         and its provider: (kind, path at the mock, the provider's name for the model)}."""
         self.port, self.admin_port = free_port(), free_port()
         self.keys = {name: Key(name) for name in tenants}
@@ -250,6 +250,8 @@ class Gateway(Process):
             config["models"][name] = [f"{name}/{model}"]
         if limits:
             config["limits"] = limits
+        if cache is not None:
+            config["cache"] = cache
         self.ext_proc = f"127.0.0.1:{free_port()}"
         if DOOR != "front":
             config["ext_proc"] = {"listen": self.ext_proc, "mode": "steer" if DOOR == "steer" else "serve"}

@@ -22,6 +22,7 @@ FORMATS = {
     "openai": ("openai", "/v1", "gpt-4o-mini"),
     "vllm": ("vllm", "/v1", "local"),
     "anthropic": ("anthropic", "/v1", "claude-sonnet-4-5"),
+    "vertex-claude": ("vertex", "/v1/projects/p/locations/l", "claude-sonnet-4-5@20250929"),
     "gemini": ("gemini", "/v1beta", "gemini-2.5-flash"),
     "bedrock": ("bedrock", "", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
     "azure": ("azure", "", "gpt-4o"),
@@ -29,6 +30,8 @@ FORMATS = {
 TEXT = "The river bends twice, naïvely 川 🦀."
 SAY = f"Say it. [[mock {json.dumps({'text': TEXT})}]]"
 CALL = f"Weather? [[mock {json.dumps({'reply_tool': True})}]]"
+SOURCE = {"url": "https://example.com/river", "title": "Rivers", "quote": "It bends."}
+CITE = f"Say it. [[mock {json.dumps({'text': TEXT, 'sources': [SOURCE]})}]]"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"name": "get_weather", "description": "The weather of a city", "parameters": CITY}
 PERSON = {
@@ -191,6 +194,44 @@ def expect(kind, seen):
 @pytest.mark.parametrize("model", FORMATS)
 def test_python_clients(gateway, client, model, kind):
     expect(kind, getattr(client(gateway.url.removesuffix("/v1"), gateway.secret()), kind)(model))
+
+
+@pytest.mark.parametrize("model", FORMATS)
+def test_sources_are_where_each_client_looks_for_them(gateway, model):
+    url, secret = gateway.url.removesuffix("/v1"), gateway.secret()
+    user = [{"role": "user", "content": CITE}]
+    chat = OpenAiChat(url, secret).chat_api
+    [annotation] = chat.create(model=model, messages=user).choices[0].message.annotations
+    cited = annotation.url_citation
+    assert (cited.url, cited.title) == (SOURCE["url"], SOURCE["title"])
+    assert TEXT[cited.start_index : cited.end_index] == TEXT
+    deltas = [choice.delta for chunk in chat.create(model=model, messages=user, stream=True) for choice in chunk.choices]
+    [streamed] = [found for delta in deltas for found in getattr(delta, "annotations", None) or []]
+    assert streamed["url_citation"]["url"] == SOURCE["url"]
+    with OpenAiResponses(url, secret).api.stream(model=model, input=CITE) as stream:
+        added = [event for event in stream if event.type == "response.output_text.annotation.added"]
+        final = stream.get_final_response()
+    [part] = [part for item in final.output if item.type == "message" for part in item.content]
+    [annotation] = part.annotations
+    assert (annotation.type, annotation.url, len(added)) == ("url_citation", SOURCE["url"], 1)
+    assert part.text[annotation.start_index : annotation.end_index] == TEXT
+    claude = Anthropic(url, secret)
+    with claude.api.stream(model=model, **claude.ask(CITE)) as stream:
+        streamed = stream.get_final_message()
+    for message in (streamed, claude.api.create(model=model, **claude.ask(CITE))):
+        [citation] = [citation for block in message.content for citation in block.citations or []]
+        assert (citation.url, citation.title) == (SOURCE["url"], SOURCE["title"])
+
+
+@pytest.mark.parametrize("model", FORMATS)
+def test_a_message_begins_with_the_tokens_of_its_prompt(gateway, model):
+    """Agents show how full the window is by what the first event says."""
+    claude = Anthropic(gateway.url.removesuffix("/v1"), gateway.secret())
+    with claude.api.stream(model=model, **claude.ask(SAY)) as stream:
+        [start] = [event for event in stream if event.type == "message_start"]
+        final = stream.get_final_message()
+    assert start.message.usage.input_tokens > 0
+    assert final.usage.input_tokens > 0
 
 
 @pytest.mark.skipif(not shutil.which("node") or not NODE.exists(), reason="no Node, or no index of npm's packages")

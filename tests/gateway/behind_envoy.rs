@@ -68,6 +68,31 @@ async fn early_refusals_reach_the_client_and_nothing_reaches_the_route_behind() 
     assert!(gate.mock.requests().is_empty());
 }
 
+/// Read whole here, because the answer must not begin before the request has ended; under the limit of files all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_may_be_larger_than_other_bodies() {
+    let limits = "limits: { max_body: 256KiB, max_upload: 2MiB }\n";
+    let gate = Gate::behind_envoy(&[], Behaviour::default(), |text| text + limits, |config| config).await;
+    let form = |model: &str, bytes: usize| {
+        format!(
+            "--xyz\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--xyz\r\ncontent-disposition: \
+             form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF{}\r\n--xyz--\r\n",
+            "0".repeat(bytes)
+        )
+    };
+    for (bytes, expected) in [(1 << 20, 200), (3 << 20, 413)] {
+        let request = gate.client.post(gate.url("/v1/audio/transcriptions")).bearer_auth(KEY);
+        let request = request.header("content-type", "multipart/form-data; boundary=xyz");
+        let answer = request.body(form("m", bytes)).send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{}", answer.text().await.unwrap());
+    }
+    let received = gate.mock.requests();
+    assert_eq!(received.len(), 1);
+    assert!(received[0].body == form("gpt-4o-mini", 1 << 20));
+    gate.settled().await;
+    assert_eq!(gate.gateway().budget.used(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_the_gateways_goes_on_as_it_came() {
     let (gate, sink) = leaky("", |config| config).await;

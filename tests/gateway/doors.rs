@@ -195,7 +195,7 @@ async fn what_needs_a_memory_is_refused_by_name_unless_the_provider_has_one() {
         assert_eq!(value(refused).await["error"]["param"], field);
     }
     let mut body = response("gemini", false, &json!({}));
-    body["tools"] = json!([{"type": "web_search"}]);
+    body["tools"] = json!([{"type": "file_search"}]);
     assert_eq!(value(gate.post("/v1/responses", body).await.unwrap()).await["error"]["param"], "tools[0].type");
     assert!(gate.mock.requests().is_empty(), "nothing was dialled");
     let mut body = response("openai", false, &json!({}));
@@ -341,7 +341,7 @@ mod front {
     /// The gateway may hold 256 KiB in all and the file has 4 MiB: it cannot be held anywhere.
     #[tokio::test]
     async fn a_file_is_sent_on_and_not_held() {
-        let limits = "limits: { max_body: 8MiB, max_buffered: 256KiB }\n";
+        let limits = "limits: { max_body: 1MiB, max_upload: 8MiB, max_buffered: 256KiB }\n";
         let gate = Gate::start(&[], limits, Behaviour::default()).await;
         let file = 4 << 20;
         let answer = transcribe(&gate, form(true, "m", file)).await;
@@ -352,7 +352,9 @@ mod front {
         // Behind the file the model is found too late for that.
         assert_eq!(transcribe(&gate, form(false, "m", file)).await.status(), 503);
         assert_eq!(transcribe(&gate, form(false, "m", 10_000)).await.status(), 200);
-        assert_eq!(transcribe(&gate, form(true, "m", 9 << 20)).await.status(), 413);
+        let refused = transcribe(&gate, form(true, "m", 9 << 20)).await;
+        assert_eq!(refused.status(), 413);
+        assert!(refused.text().await.unwrap().contains("limits.max_upload"));
         assert_eq!(gate.gateway().budget.used(), 0);
     }
 }

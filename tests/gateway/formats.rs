@@ -51,7 +51,7 @@ impl Provider {
     async fn send(&self, base: &str, request: UpstreamRequest, behaviour: &Value) -> reqwest::Response {
         let base = if base.is_empty() { String::new() } else { format!("/{base}") };
         let url = format!("http://{}{base}/{}", self.mock.addr(), request.path);
-        let sent = self.client.request(request.method, url).headers(request.headers).body(request.body);
+        let sent = self.client.request(request.method, url).headers(request.headers).body(request.body.into_bytes());
         // Each kind looks at the header of its own.
         let sent = sent.bearer_auth("key").header("x-api-key", "key").header("x-goog-api-key", "key");
         sent.header("api-key", "key").header("x-mock", behaviour.to_string()).send().await.unwrap()
@@ -72,7 +72,7 @@ impl Provider {
         if !status.is_success() {
             return Err(format!("{status}: {}", String::from_utf8_lossy(&answer)));
         }
-        let exchange = Exchange { call: &call, target: &target };
+        let exchange = Exchange { call: &call, target: &target, prompt: 0 };
         read(adapter, &ResponseHead { status, headers: &headers }, answer, &exchange)
     }
 }
@@ -283,7 +283,7 @@ async fn tools_and_sealed_reasoning_make_the_round_trip() {
         let answer = response.bytes().await.unwrap();
         assert!(status.is_success(), "{}: {}", target.1, String::from_utf8_lossy(&answer));
         let head = ResponseHead { status, headers: &headers };
-        let reply = adapter.reply(&head, answer, &Exchange { call: &call, target: &goal }).unwrap();
+        let reply = adapter.reply(&head, answer, &Exchange { call: &call, target: &goal, prompt: 0 }).unwrap();
         let whole: Value = serde_json::from_slice(&reply.body).unwrap();
         let message = whole["choices"][0]["message"].clone();
         let id = message["tool_calls"][0]["id"].clone();

@@ -9,6 +9,8 @@ mod cache;
 #[cfg(test)]
 mod cache_rules;
 #[cfg(test)]
+mod cache_verify;
+#[cfg(test)]
 mod client_gone;
 #[cfg(test)]
 mod coalesce;
@@ -23,6 +25,8 @@ mod doors;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod envoy;
 #[cfg(test)]
 mod explain;
@@ -32,6 +36,10 @@ mod failover;
 mod faults;
 #[cfg(test)]
 mod formats;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod large;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -51,9 +59,13 @@ mod routing;
 #[cfg(test)]
 mod shared_cache;
 #[cfg(test)]
+mod speech;
+#[cfg(test)]
 mod steer;
 #[cfg(test)]
 mod tokens_doc;
+#[cfg(test)]
+mod told;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]

@@ -75,6 +75,21 @@ async fn every_kind_is_reached_with_its_own_credentials() {
 }
 
 #[tokio::test]
+async fn cohere_reranks_beside_its_compatible_api_at_a_price_per_search() {
+    let provider = "{ kind: cohere, base_url: \"@@/compatibility/v1\", api_key: upstream-secret }";
+    let gate = gate(provider, "rerank-v3.5").await;
+    for (count, cost) in [(3, "0.002000"), (101, "0.004000")] {
+        let documents: Vec<String> = (0..count).map(|number| format!("river {number}")).collect();
+        let answer = gate.post("/v1/rerank", json!({"model": "m", "query": "river", "documents": documents})).await;
+        let answer = answer.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["x-sluice-cost"]), (200, &cost.parse().unwrap()));
+        assert_eq!(value(answer).await["results"].as_array().unwrap().len(), count);
+        assert_eq!(gate.mock.requests().last().unwrap().path, "/v2/rerank");
+    }
+    gate.settled().await;
+}
+
+#[tokio::test]
 async fn a_wrong_secret_is_the_gateways_trouble_and_stays_secret() {
     let wrong = format!(
         "{{ kind: bedrock, base_url: \"@@\", aws: {{ region: r, access_key_id: {AWS_ACCESS_KEY}, secret_access_key: hidden }} }}"

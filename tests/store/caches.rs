@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use sluice::cache::{Answer, Ask, Cache, Control, Found, Owner, Purge};
 use sluice::config::{CacheRules, CacheScope, RedisMode};
+use sluice_policies::Demand;
 use sluice_providers::{Call, Endpoint};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ const QUESTIONS: [&str; 4] = [
     "How do I reverse a list in Python?",
 ];
 const OPERATIONS: usize = 2000;
+const NOTHING: Demand = Demand { input: 0, output: 0, cost_micros: 0 };
 
 /// Two replicas, working until dropped.
 struct Fleet {
@@ -64,7 +66,7 @@ impl Fleet {
 
     async fn find(&self, replica: usize, ask: &Ask) -> Option<Found> {
         let control = Control::of(&http::HeaderMap::new()).unwrap();
-        self.caches[replica].find(ask, &control, &self.rules).await
+        self.caches[replica].find(ask, &control, &self.rules, &()).await
     }
 }
 
@@ -80,12 +82,12 @@ async fn until(is: impl AsyncFn() -> bool) {
 fn answer(tenant: usize, model: usize, operation: usize) -> Answer {
     let message = json!({"role": "assistant", "content": format!("t{tenant} m{model} {operation}")});
     let value = json!({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "stop"}]});
-    Answer::of_json(Bytes::from(value.to_string())).unwrap()
+    Answer::of(Endpoint::ChatCompletions, Bytes::from(value.to_string()), false, None).unwrap()
 }
 
 /// When an answer was asked for, which is this tenant's and model's.
 fn operation(found: &Found, tenant: usize, model: usize) -> usize {
-    let body: serde_json::Value = serde_json::from_slice(&found.answer.json()).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&found.answer.tell(false, false)).unwrap();
     let text = body["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
     text.strip_prefix(&format!("t{tenant} m{model} "))
         .unwrap_or_else(|| panic!("t{tenant} m{model} got {text}"))
@@ -106,11 +108,11 @@ async fn random(server: &Server) {
         let ask = fleet.ask(replica, tenant, model, random.random_range(0..QUESTIONS.len()));
         match random.random_range(0..20) {
             // Some are answered at once, some much later, whatever was purged meanwhile.
-            0..7 => fleet.caches[replica].keep(ask, answer(tenant, model, now), 0, &fleet.rules),
+            0..7 => fleet.caches[replica].keep(ask, answer(tenant, model, now), NOTHING, &fleet.rules),
             7 => under_way.push((replica, ask, answer(tenant, model, now))),
             8 => {
                 for (replica, ask, answer) in under_way.drain(..) {
-                    fleet.caches[replica].keep(ask, answer, 0, &fleet.rules);
+                    fleet.caches[replica].keep(ask, answer, NOTHING, &fleet.rules);
                 }
             }
             9 => {
@@ -175,7 +177,7 @@ async fn two_replicas_one_of_which_stops_share_what_it_had_to_write() {
     let asks: Vec<(usize, Ask)> =
         (0..5).flat_map(|model| [0, 2, 3].map(|question| (model, fleet.ask(0, 1, model, question)))).collect();
     for (index, (model, ask)) in asks.iter().enumerate() {
-        leaving.keep(ask.clone(), answer(1, *model, index), 0, &fleet.rules);
+        leaving.keep(ask.clone(), answer(1, *model, index), NOTHING, &fleet.rules);
     }
     stop.cancel();
     work.join_all().await;

@@ -162,13 +162,13 @@ impl World {
         let who = Subject { tenant: "t", key, user: Some(key), class, model: &pool.name };
         let sunk = Demand { output: 0, ..demand };
         let charge = |limit: &Arc<Limit>| Charge {
-            scope: limit.scope_key(&who),
+            scope: limit.scope_key(&who).into(),
             amount: limit.amount_of(&demand),
             sunk: limit.amount_of(&sunk),
             limit: Arc::clone(limit),
         };
         let class = self.set.classes().find(|known| &*known.name == class).expect("a class");
-        let rate = |rate: &Arc<Limit>| Charge { scope: rate.id.to_string(), ..charge(rate) };
+        let rate = |rate: &Arc<Limit>| Charge { scope: Arc::clone(&rate.id), ..charge(rate) };
         Arc::new(Ask {
             lease: LeaseId::new(),
             pool: Arc::clone(pool),

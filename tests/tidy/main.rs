@@ -31,6 +31,8 @@ const FLOORS: &[&[&str]] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("hyper::server", &["frontend", "admin"]),
     ("hyper_util::server", &["frontend", "admin"]),
+    ("hyper::client", &["admin", "upstream"]),
+    ("hyper_rustls", &["upstream"]),
     ("reqwest", &["upstream"]),
     ("redis", &["state/redis"]),
     ("tonic", &["extproc"]),

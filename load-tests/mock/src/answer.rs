@@ -6,7 +6,7 @@ use std::iter::Peekable;
 
 use serde_json::Value;
 
-use crate::behaviour::{Behaviour, Finish};
+use crate::behaviour::{Behaviour, Finish, Source};
 use crate::schema;
 
 /// Single tokens of OpenAI's vocabularies.
@@ -48,6 +48,7 @@ pub(crate) enum Shape {
 }
 
 /// One request as the mock reads it.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a request")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) body: Value,
@@ -60,6 +61,8 @@ pub(crate) struct Asked {
     pub(crate) bound: Option<u64>,
     pub(crate) tools: Vec<Tool>,
     pub(crate) choice: Choice,
+    /// At most one tool may be called.
+    pub(crate) single: bool,
     pub(crate) shape: Shape,
     /// The model is asked to think before it answers.
     pub(crate) thinks: bool,
@@ -158,6 +161,11 @@ impl Asked {
         self.steps("").filter_map(text).collect()
     }
 
+    /// What a step is the last word of cites: text, where the behaviour says so.
+    pub(crate) fn cited(&self, step: &Step) -> &[Source] {
+        if step.closes && matches!(step.piece, Piece::Text(_)) { &self.behaviour.sources } else { &[] }
+    }
+
     /// Why the answer ends.
     pub(crate) fn finish(&self) -> Finish {
         let natural = if self.plan().is_empty() { Finish::Stop } else { Finish::ToolCalls };
@@ -236,7 +244,14 @@ impl Asked {
                 let arguments = if call.arguments.is_null() { "{}".to_owned() } else { call.arguments.to_string() };
                 (call.name.clone(), fragments(&arguments).into_iter().map(Cow::Owned).collect())
             };
-            return if self.answers_tools { Vec::new() } else { self.behaviour.calls.iter().map(scripted).collect() };
+            let most = if self.answers_tools {
+                0
+            } else if self.single {
+                1
+            } else {
+                usize::MAX
+            };
+            return self.behaviour.calls.iter().take(most).map(scripted).collect();
         }
         let forced = match &self.choice {
             Choice::Named(name) => self.tools.iter().find(|tool| tool.name == *name),

@@ -51,6 +51,8 @@ pub struct Behaviour {
     pub completion_tokens: Option<u64>,
     /// Answer with these tool calls, after `text` if that is given.
     pub calls: Vec<ToolCall>,
+    /// Pages of the web that the text cites, told in the format's own way.
+    pub sources: Vec<Source>,
     /// Think this before the answer, in the format's own way; each word is a token.
     pub reasoning: Option<String>,
     /// Prompt tokens to report as read from a cache.
@@ -82,6 +84,19 @@ pub struct ToolCall {
     /// Its arguments, an object.
     #[serde(default)]
     pub arguments: Value,
+}
+
+/// A page of the web.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Where it is.
+    pub url: String,
+    /// Its title.
+    pub title: String,
+    /// What it says, where the format can tell.
+    #[serde(default)]
+    pub quote: String,
 }
 
 /// Why an answer ends.
@@ -162,6 +177,7 @@ impl Default for Behaviour {
             prompt_tokens: None,
             completion_tokens: None,
             calls: Vec::new(),
+            sources: Vec::new(),
             reasoning: None,
             cached_tokens: 0,
             cache_write_tokens: 0,

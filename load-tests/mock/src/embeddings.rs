@@ -1,4 +1,4 @@
-//! Embeddings of OpenAI's endpoint: the same text always has the same vector.
+//! Embeddings of OpenAI's endpoint: the same text always has the same vector, and texts with the same words are near.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use crate::answer::words_in;
 use crate::format::Heard;
 
 /// Dimensions of an embedding, unless asked otherwise.
-const DIMENSIONS: usize = 8;
+pub(crate) const DIMENSIONS: usize = 64;
 
 /// `POST /v1/embeddings`.
 pub(crate) fn openai(heard: &Heard<'_>) -> Value {
@@ -39,14 +39,35 @@ pub(crate) fn openai(heard: &Heard<'_>) -> Value {
         "usage": {"prompt_tokens": prompt, "total_tokens": prompt}})
 }
 
+/// A bag of words: each word counts at the place of its hash. Whole numbers are exact in both encodings.
 pub(crate) fn vector(text: &str, size: usize) -> Vec<f32> {
-    let mut seed = 17u32;
-    text.bytes().for_each(|byte| seed = seed.wrapping_mul(31).wrapping_add(u32::from(byte)));
-    (0..size.min(4096))
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            // Sixteenths are exact in both encodings.
-            f32::from((seed >> 24) as u8) / 16.0 - 8.0
-        })
-        .collect()
+    let size = size.clamp(1, 4096);
+    let mut vector = vec![0.0; size];
+    let lower = text.to_lowercase();
+    let mut words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).peekable();
+    if words.peek().is_none() {
+        vector[0] = 1.0;
+    }
+    for word in words {
+        let hash = word.bytes().fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
+        vector[hash as usize % size] += 1.0;
+    }
+    vector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_with_the_same_words_are_near() {
+        let similarity = |a: &str, b: &str| {
+            let (a, b) = (vector(a, DIMENSIONS), vector(b, DIMENSIONS));
+            let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+        };
+        assert!(similarity("How do I reverse a list?", "how can I reverse a LIST") > 0.7);
+        assert!(similarity("How do I reverse a list?", "capital of Kenya") < 0.3);
+        assert!((similarity("?!", "...") - 1.0).abs() < 1e-6);
+    }
 }

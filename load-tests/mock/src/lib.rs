@@ -34,5 +34,5 @@ mod tokens;
 mod wire;
 
 pub use accounts::{AWS_ACCESS_KEY, AWS_SECRET_KEY, AWS_SESSION_ACCESS_KEY, AWS_SESSION_TOKEN};
-pub use behaviour::{Behaviour, Finish, Reason, Reset, ToolCall};
+pub use behaviour::{Behaviour, Finish, Reason, Reset, Source, ToolCall};
 pub use server::{Mock, MockHandle, Received};

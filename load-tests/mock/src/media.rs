@@ -184,7 +184,7 @@ pub(crate) fn rerank(heard: &Heard<'_>) -> Result<Value, Refusal> {
         })
         .collect();
     Ok(json!({"id": "00000000-0000-4000-8000-000000000000", "results": results,
-        "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}}))
+        "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": documents.len().div_ceil(100)}}}))
 }
 
 /// The share of the query's words, in hundredths.

@@ -20,7 +20,7 @@ use crate::openai::OpenAi;
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// What Claude can do over its Messages API, wherever it is served.
-pub(crate) const FEATURES: &[(Feature, Support)] = &[
+pub(crate) const FEATURES: [(Feature, Support); Feature::ALL.len()] = [
     (Feature::Tools, Support::Yes),
     (Feature::NamedTool, Support::Yes),
     (Feature::NoTool, Support::Yes),
@@ -29,6 +29,7 @@ pub(crate) const FEATURES: &[(Feature, Support)] = &[
     (Feature::ImageUrl, Support::By("the provider fetching it")),
     (Feature::FileData, Support::Yes),
     (Feature::FileId, Support::No),
+    (Feature::Citations, Support::Yes),
     (Feature::AudioInput, Support::No),
     (Feature::AudioOutput, Support::No),
     (Feature::JsonObject, Support::By("a forced tool")),
@@ -46,7 +47,7 @@ pub(crate) const FEATURES: &[(Feature, Support)] = &[
     (Feature::User, Support::By("`metadata.user_id`")),
     (Feature::Metadata, Support::Ignored),
     (Feature::ServiceTier, Support::By("`auto` or `standard_only`")),
-    (Feature::WebSearch, Support::No),
+    (Feature::WebSearch, Support::By("the tool `web_search`")),
     (Feature::Functions, Support::No),
 ];
 
@@ -61,7 +62,7 @@ static DECLARED: Declaration = Declaration {
     title: "Anthropic",
     speaks: &[Dialect::AnthropicMessages],
     endpoints: &[(Endpoint::ChatCompletions, Support::Yes), (Endpoint::CountTokens, Support::AsIs)],
-    features: FEATURES,
+    features: &FEATURES,
 };
 
 /// Whether the answer to an exchange is made by the JSON tool.
@@ -84,7 +85,8 @@ impl Adapter for Anthropic {
         }
         let mut body = Map::new();
         body.insert("model".to_owned(), target.model.as_str().into());
-        body.append(&mut request::body(&ChatRequest::of(call)?, target)?);
+        let schemas = Generation::of(&target.model).schemas();
+        body.append(&mut request::body(&ChatRequest::of(call)?, target, schemas)?);
         if call.stream {
             body.insert("stream".to_owned(), true.into());
         }

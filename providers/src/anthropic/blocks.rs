@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::adapter::TranslateError;
-use crate::hub::{CacheMark, ChatRequest, Media, Message, Part, Role, arguments, legal, untranslatable};
+use crate::hub::{CacheMark, ChatRequest, Media, Message, Part, arguments, legal, trimmed, turns, untranslatable};
 
 /// `cache_control`.
 pub(super) fn cache_control(mark: &CacheMark) -> Value {
@@ -15,39 +15,10 @@ pub(super) fn cache_control(mark: &CacheMark) -> Value {
     }
 }
 
-/// The `system` blocks and the `messages`: roles alternate, so neighbours of one role are merged.
+/// The `system` blocks and the `messages`.
 pub(super) fn conversation(request: &ChatRequest<'_>) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
-    let mut system = Vec::new();
-    let mut turns: Vec<(Role, Vec<Value>)> = Vec::new();
-    // A conversation of system messages alone is none: its last one is asked.
-    let only_system = request.messages.iter().all(|message| message.role == Role::System);
-    let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
-    for (number, message) in request.messages.iter().enumerate() {
-        let role = if asked == Some(number) { Role::User } else { message.role };
-        let mut blocks = blocks(&message.parts, message)?;
-        if role == Role::System {
-            system.append(&mut blocks);
-            continue;
-        }
-        match turns.last_mut() {
-            _ if blocks.is_empty() => {}
-            Some((last, said)) if *last == role => said.append(&mut blocks),
-            _ => turns.push((role, blocks)),
-        }
-    }
-    trim_prefill(&mut turns);
-    let name = |role| if role == Role::Assistant { "assistant" } else { "user" };
-    let messages = turns.into_iter().map(|(role, content)| json!({"role": name(role), "content": content}));
-    Ok((system, messages.collect()))
-}
-
-/// An answer that the client has begun must not end in blanks.
-fn trim_prefill(turns: &mut [(Role, Vec<Value>)]) {
-    if let Some((Role::Assistant, blocks)) = turns.last_mut()
-        && let Some(Value::String(text)) = blocks.last_mut().and_then(|block| block.get_mut("text"))
-    {
-        text.truncate(text.trim_end().len());
-    }
+    let (system, turns) = turns(request, |message| blocks(&message.parts, message))?;
+    Ok((system, trimmed(turns)))
 }
 
 fn blocks(parts: &[Part<'_>], message: &Message<'_>) -> Result<Vec<Value>, TranslateError> {
@@ -72,10 +43,13 @@ fn block(part: &Part<'_>, message: &Message<'_>) -> Result<Value, TranslateError
     Ok(match part {
         Part::Text(text) => json!({"type": "text", "text": text}),
         Part::Image { media, .. } => json!({"type": "image", "source": source(media, message)?}),
-        Part::File { media, name } => {
+        Part::File { media, name, cited } => {
             let mut document = json!({"type": "document", "source": source(media, message)?});
             if let Some(name) = name {
                 document["title"] = name.as_ref().into();
+            }
+            if *cited {
+                document["citations"] = json!({"enabled": true});
             }
             document
         }
@@ -109,6 +83,7 @@ fn source(media: &Media<'_>, message: &Message<'_>) -> Result<Value, TranslateEr
             json!({"type": "text", "media_type": "text/plain", "data": text})
         }
         Media::Data(blob) => json!({"type": "base64", "media_type": blob.media_type, "data": blob.data}),
+        Media::Text(text) => json!({"type": "text", "media_type": "text/plain", "data": text}),
         Media::Id(_) => return Err(untranslatable(message, "files by id").into()),
     })
 }

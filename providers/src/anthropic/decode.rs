@@ -1,9 +1,9 @@
 //! Anthropic's answers as events: every event of a stream, and a whole message.
 
-use super::errors;
 use super::wire::{WireBlock, WireDelta, WireEvent, WireMessage, WireUsage};
+use super::{cite, errors};
 use crate::adapter::{TranslateError, Usage};
-use crate::hub::{Decoder, Event, Finish, Frame, JSON_TOOL, Sink, line};
+use crate::hub::{Decoder, Event, Finish, Frame, JSON_TOOL, Passages, Sink, line};
 use crate::text::{Text, str_of};
 
 /// What the block that is being sent is.
@@ -29,6 +29,7 @@ pub(crate) struct MessagesDecoder {
     json: bool,
     begun: bool,
     open: Option<(u32, Open)>,
+    passages: Passages,
     signature: String,
     calls: u32,
     usage: WireUsage,
@@ -42,6 +43,7 @@ impl MessagesDecoder {
             json,
             begun: false,
             open: None,
+            passages: Passages::default(),
             signature: String::new(),
             calls: 0,
             usage: WireUsage::default(),
@@ -51,10 +53,11 @@ impl MessagesDecoder {
 
     fn start(&mut self, message: Option<WireMessage<'_>>, sink: &mut dyn Sink) {
         self.begun = true;
-        let Some(message) = message else { return sink.emit(Event::Start { id: None, model: None }) };
+        let Some(message) = message else { return sink.emit(Event::Start { id: None, model: None, prompt: None }) };
         self.usage = message.usage.unwrap_or_default();
         let (id, model) = (message.id.as_ref().map(Text::as_str), message.model.as_ref().map(Text::as_str));
-        sink.emit(Event::Start { id, model });
+        let prompt = message.usage.map(|usage| Usage { output: 0, ..Usage::from(usage) });
+        sink.emit(Event::Start { id, model, prompt });
     }
 
     fn open(&mut self, index: u32, block: &WireBlock<'_>, sink: &mut dyn Sink) -> Result<(), TranslateError> {
@@ -80,7 +83,7 @@ impl MessagesDecoder {
         };
         self.open = Some((index, kind));
         // Some servers send a block's first words with its beginning.
-        words(str_of(block.text.as_ref()), str_of(block.thinking.as_ref()), sink);
+        self.words(block.text.as_ref(), block.thinking.as_ref(), sink);
         if let Some(input) = block.input.filter(|input| !matches!(input.get(), "{}" | "null" | "\"\"")) {
             self.argue(&line(input), sink);
         }
@@ -102,13 +105,20 @@ impl MessagesDecoder {
         if self.open.is_none_or(|(open, _)| open != index) {
             return Err(out_of_turn("a piece belongs to a content block that is not open"));
         }
-        words(str_of(delta.text.as_ref()), str_of(delta.thinking.as_ref()), sink);
+        self.words(delta.text.as_ref(), delta.thinking.as_ref(), sink);
         self.argue(str_of(delta.partial_json.as_ref()), sink);
         self.signature.push_str(str_of(delta.signature.as_ref()));
         if let Some(citation) = delta.citation {
-            sink.emit(Event::Citation { choice: 0, json: &line(citation) });
+            self.passages.cite(cite::read(citation));
         }
         Ok(())
+    }
+
+    fn words(&mut self, text: Option<&Text<'_>>, thinking: Option<&Text<'_>>, sink: &mut dyn Sink) {
+        self.passages.text(str_of(text), sink);
+        if !str_of(thinking).is_empty() {
+            sink.emit(Event::Reasoning { choice: 0, text: str_of(thinking) });
+        }
     }
 
     fn close(&mut self, index: u32, sink: &mut dyn Sink) -> Result<(), TranslateError> {
@@ -117,6 +127,7 @@ impl MessagesDecoder {
                 if let Open::Tool { index, argued: false } = kind {
                     sink.emit(Event::Arguments { choice: 0, index, json: "{}" });
                 }
+                self.passages.close(sink);
                 self.seal(sink);
                 Ok(())
             }
@@ -182,15 +193,6 @@ impl MessagesDecoder {
     }
 }
 
-fn words(text: &str, thinking: &str, sink: &mut dyn Sink) {
-    if !text.is_empty() {
-        sink.emit(Event::Text { choice: 0, text });
-    }
-    if !thinking.is_empty() {
-        sink.emit(Event::Reasoning { choice: 0, text: thinking });
-    }
-}
-
 impl Decoder for MessagesDecoder {
     fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn Sink) -> Result<(), TranslateError> {
         if frame.name == Some(b"error") {
@@ -228,12 +230,12 @@ pub(crate) fn read_whole(body: &[u8], json: bool, sink: &mut dyn Sink) -> Result
     };
     let mut decoder = MessagesDecoder::new(json);
     let (id, model) = (message.id.as_ref().map(Text::as_str), message.model.as_ref().map(Text::as_str));
-    sink.emit(Event::Start { id, model });
+    sink.emit(Event::Start { id, model, prompt: None });
     for (index, block) in (0..).zip(&message.content) {
         decoder.open(index, block, sink)?;
         decoder.signature.push_str(str_of(block.signature.as_ref()));
         for citation in block.citations.iter().flatten() {
-            sink.emit(Event::Citation { choice: 0, json: &line(citation) });
+            decoder.passages.cite(cite::read(citation));
         }
         decoder.close(index, sink)?;
     }

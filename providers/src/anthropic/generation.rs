@@ -31,6 +31,11 @@ impl Generation {
     pub(crate) fn schemas(self) -> bool {
         self >= Self(4, 1)
     }
+
+    /// The same over Bedrock's Converse.
+    pub(crate) fn schemas_on_bedrock(self) -> bool {
+        self >= Self(4, 5)
+    }
 }
 
 #[cfg(test)]

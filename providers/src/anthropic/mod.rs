@@ -3,6 +3,7 @@
 
 mod adapter;
 mod blocks;
+mod cite;
 mod decode;
 mod errors;
 mod generation;
@@ -15,3 +16,4 @@ pub(crate) use decode::{MessagesDecoder, read_whole};
 pub(crate) use errors::of_response as error_of;
 pub(crate) use generation::Generation;
 pub(crate) use request::{body, thinking};
+pub(crate) use tools::choice;

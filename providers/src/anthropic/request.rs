@@ -12,8 +12,13 @@ const BOUND: u64 = 4096;
 /// The least budget of thinking the API takes.
 const LEAST_BUDGET: u64 = 1024;
 
-/// The body without `model` and `stream`, which Vertex has no place for.
-pub(crate) fn body(request: &ChatRequest<'_>, target: &Target) -> Result<Map<String, Value>, TranslateError> {
+/// The body without `model` and `stream`, which Vertex has no place for. `schemas` says that answers can be held to
+/// one.
+pub(crate) fn body(
+    request: &ChatRequest<'_>,
+    target: &Target,
+    schemas: bool,
+) -> Result<Map<String, Value>, TranslateError> {
     let generation = Generation::of(&target.model);
     let cap = if target.max_output == 0 { BOUND } else { target.max_output };
     let max_tokens = request.max_output.unwrap_or(cap);
@@ -24,16 +29,16 @@ pub(crate) fn body(request: &ChatRequest<'_>, target: &Target) -> Result<Map<Str
         body.insert("system".to_owned(), system.into());
     }
     body.insert("messages".to_owned(), messages.into());
-    tools::write(request, generation, &mut body)?;
+    tools::write(request, schemas, &mut body)?;
     sampling(request, &mut body)?;
     let mut output = Map::new();
     if let Format::JsonSchema(schema) = &request.format
-        && let Some(raw) = schema.schema.filter(|_| !by_tool(&request.format, generation.schemas()))
+        && let Some(raw) = schema.schema.filter(|_| !by_tool(&request.format, schemas))
     {
         let schema = parsed(raw, "response_format.json_schema.schema")?;
         output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
     }
-    if let Some(thinking) = thinking(request, generation, max_tokens, &mut output) {
+    if let Some(thinking) = thinking(request, (generation, schemas), max_tokens, &mut output) {
         body.insert("thinking".to_owned(), thinking);
     }
     if !output.is_empty() {
@@ -74,7 +79,7 @@ fn sampling(request: &ChatRequest<'_>, body: &mut Map<String, Value>) -> Result<
 /// `thinking`, and the effort in `output_config` for models that take one.
 pub(crate) fn thinking(
     request: &ChatRequest<'_>,
-    generation: Generation,
+    (generation, schemas): (Generation, bool),
     max_tokens: u64,
     output: &mut Map<String, Value>,
 ) -> Option<Value> {
@@ -84,7 +89,7 @@ pub(crate) fn thinking(
     }
     // An effort is a hint; a form of the answer is not. The API cannot do both.
     let hint = asked.thinking.is_none() && asked.budget.is_none();
-    if !asked.wanted() || (hint && forced(request, generation)) {
+    if !asked.wanted() || (hint && forced(request, schemas)) {
         return None;
     }
     if generation.only_adaptive() || (generation.adaptive() && asked.budget.is_none()) {
@@ -115,8 +120,8 @@ fn effort_name(effort: Effort, generation: Generation) -> &'static str {
     }
 }
 
-fn forced(request: &ChatRequest<'_>, generation: Generation) -> bool {
-    by_tool(&request.format, generation.schemas())
+fn forced(request: &ChatRequest<'_>, schemas: bool) -> bool {
+    by_tool(&request.format, schemas)
         || matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
 }
 

@@ -3,14 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::blocks::cache_control;
-use super::generation::Generation;
 use crate::adapter::TranslateError;
-use crate::hub::{ChatRequest, JSON_TOOL, ToolChoice, by_tool, called, json_tool, parsed};
+use crate::hub::{ChatRequest, JSON_TOOL, ToolChoice, WebSearch, by_tool, called, json_tool, parsed};
 
 /// Writes `tools` and `tool_choice`.
 pub(super) fn write(
     request: &ChatRequest<'_>,
-    generation: Generation,
+    schemas: bool,
     body: &mut Map<String, Value>,
 ) -> Result<(), TranslateError> {
     let mut tools = Vec::with_capacity(request.tools.len());
@@ -23,7 +22,7 @@ pub(super) fn write(
         if let Some(description) = &tool.description {
             wire["description"] = description.as_ref().into();
         }
-        if tool.strict == Some(true) && generation.schemas() {
+        if tool.strict == Some(true) && schemas {
             wire["strict"] = true.into();
         }
         if let Some(mark) = &tool.cache {
@@ -31,17 +30,12 @@ pub(super) fn write(
         }
         tools.push(wire);
     }
-    let by_tool = by_tool(&request.format, generation.schemas());
-    let mut choice = choice(request);
+    tools.extend(request.web_search.as_ref().map(web_search));
+    let by_tool = by_tool(&request.format, schemas);
+    let mut choice = choice(request, by_tool);
     if by_tool {
         let (description, schema) = json_tool(&request.format)?;
         tools.push(json!({"name": JSON_TOOL, "description": description, "input_schema": schema}));
-        choice = if request.tools.is_empty() || request.tool_choice == Some(ToolChoice::None) {
-            Some(json!({"type": "tool", "name": JSON_TOOL}))
-        } else {
-            // The model calls the client's tools or answers, but does not chat.
-            choice.filter(|choice| choice["type"] == "tool").or(Some(json!({"type": "any"})))
-        };
     }
     if tools.is_empty() {
         // Without definitions the API takes no conversation in which tools were called.
@@ -57,22 +51,37 @@ pub(super) fn write(
     Ok(())
 }
 
-fn choice(request: &ChatRequest<'_>) -> Option<Value> {
-    if request.tools.is_empty() {
-        return None;
-    }
-    let single = request.parallel_tools == Some(false);
-    let mut choice = match &request.tool_choice {
+/// The choice; `by_tool` says that answers are made by the JSON tool.
+pub(crate) fn choice(request: &ChatRequest<'_>, by_tool: bool) -> Option<Value> {
+    let single = request.single_tool();
+    let none = request.tool_choice == Some(ToolChoice::None);
+    let alone = none || (request.tools.is_empty() && request.web_search.is_none());
+    let mut choice = match request.tool_choice.as_ref().filter(|_| !request.tools.is_empty()) {
+        _ if by_tool && alone => json!({"type": "tool", "name": JSON_TOOL}),
+        Some(ToolChoice::Named(name)) => json!({"type": "tool", "name": name}),
+        // The model calls the client's tools or answers, but does not chat.
+        _ if by_tool => json!({"type": "any"}),
         None if !single => return None,
         None | Some(ToolChoice::Auto) => json!({"type": "auto"}),
         Some(ToolChoice::None) => return Some(json!({"type": "none"})),
         Some(ToolChoice::Required) => json!({"type": "any"}),
-        Some(ToolChoice::Named(name)) => json!({"type": "tool", "name": name}),
     };
     if single {
         choice["disable_parallel_tool_use"] = true.into();
     }
     Some(choice)
+}
+
+/// The search that the API does itself.
+fn web_search(search: &WebSearch) -> Value {
+    let mut tool = json!({"type": "web_search_20250305", "name": "web_search"});
+    if let Some(location) = &search.location {
+        tool["user_location"] = json!({"type": "approximate"});
+        for (name, value) in location {
+            tool["user_location"][name] = value.clone();
+        }
+    }
+    tool
 }
 
 /// The tools that the conversation has called, as far as they can be told.

@@ -87,11 +87,18 @@ pub(super) struct WireUsage {
     cache_read_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     output_tokens_details: Option<OutputDetails>,
+    server_tool_use: Option<ServerTools>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 struct OutputDetails {
     thinking_tokens: Option<u64>,
+}
+
+/// What the API's own tools did.
+#[derive(Clone, Copy, Deserialize)]
+struct ServerTools {
+    web_search_requests: Option<u64>,
 }
 
 impl WireUsage {
@@ -102,6 +109,7 @@ impl WireUsage {
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
+        self.server_tool_use = later.server_tool_use.or(self.server_tool_use);
     }
 }
 
@@ -116,7 +124,7 @@ impl From<WireUsage> for Usage {
             cache_write: written,
             output: wire.output_tokens.unwrap_or(0),
             reasoning: wire.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
-            ..Self::default()
+            units: wire.server_tool_use.and_then(|tools| tools.web_search_requests).unwrap_or(0),
         }
     }
 }

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::decode::{ConverseDecoder, read_whole};
-use super::request::SCHEMAS;
+use super::request::{Family, schemas};
 use super::{embed, errors, request};
 use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
 };
 use crate::call::{Call, Endpoint};
-use crate::declare::{Declaration, Feature, Support};
+use crate::declare::{Declaration, Feature, Support, with};
 use crate::dialect;
 use crate::error::UpstreamError;
 use crate::hub::{self, Bridge, ChatRequest, json_by_tool};
@@ -24,6 +24,38 @@ pub(crate) struct Bedrock;
 /// The one there is.
 pub(crate) static BEDROCK: Bedrock = Bedrock;
 
+/// What a model has of which nothing more is known.
+const ANY: [(Feature, Support); Feature::ALL.len()] = [
+    (Feature::Tools, Support::Yes),
+    (Feature::NamedTool, Support::Yes),
+    (Feature::NoTool, Support::By("leaving the tools out")),
+    (Feature::SingleTool, Support::No),
+    (Feature::ImageData, Support::Yes),
+    (Feature::ImageUrl, Support::By("`s3://` only")),
+    (Feature::FileData, Support::Yes),
+    (Feature::FileId, Support::No),
+    (Feature::Citations, Support::Yes),
+    (Feature::AudioInput, Support::No),
+    (Feature::AudioOutput, Support::No),
+    (Feature::JsonObject, Support::By("a forced tool")),
+    (Feature::JsonSchema, Support::By("a forced tool")),
+    (Feature::Stop, Support::Yes),
+    (Feature::TopK, Support::By("the model's own field, on Nova")),
+    (Feature::Seed, Support::Ignored),
+    (Feature::Choices, Support::No),
+    (Feature::Logprobs, Support::No),
+    (Feature::LogitBias, Support::No),
+    (Feature::Penalties, Support::No),
+    (Feature::Reasoning, Support::By("the model's own field, on Nova and gpt-oss")),
+    (Feature::SealedReasoning, Support::Ignored),
+    (Feature::CacheMarks, Support::By("`cachePoint`")),
+    (Feature::User, Support::Ignored),
+    (Feature::Metadata, Support::By("`requestMetadata`")),
+    (Feature::ServiceTier, Support::By("`flex` or `priority`")),
+    (Feature::WebSearch, Support::No),
+    (Feature::Functions, Support::No),
+];
+
 static DECLARED: Declaration = Declaration {
     kind: "bedrock",
     title: "Amazon Bedrock",
@@ -32,36 +64,30 @@ static DECLARED: Declaration = Declaration {
         (Endpoint::ChatCompletions, Support::By("Converse")),
         (Endpoint::Embeddings, Support::By("`InvokeModel` of Titan and Cohere")),
     ],
-    features: &[
-        (Feature::Tools, Support::Yes),
-        (Feature::NamedTool, Support::Yes),
-        (Feature::NoTool, Support::By("leaving the tools out")),
-        (Feature::SingleTool, Support::Ignored),
-        (Feature::ImageData, Support::Yes),
-        (Feature::ImageUrl, Support::By("`s3://` only")),
-        (Feature::FileData, Support::Yes),
-        (Feature::FileId, Support::No),
-        (Feature::AudioInput, Support::No),
-        (Feature::AudioOutput, Support::No),
-        (Feature::JsonObject, Support::By("a forced tool")),
-        (Feature::JsonSchema, Support::By("a forced tool")),
-        (Feature::Stop, Support::Yes),
-        (Feature::TopK, Support::By("the model's own field, on Claude and Nova")),
-        (Feature::Seed, Support::Ignored),
-        (Feature::Choices, Support::No),
-        (Feature::Logprobs, Support::No),
-        (Feature::LogitBias, Support::No),
-        (Feature::Penalties, Support::No),
-        (Feature::Reasoning, Support::By("the model's own field, on Claude, Nova and gpt-oss")),
-        (Feature::SealedReasoning, Support::By("`thinking_blocks`")),
-        (Feature::CacheMarks, Support::By("`cachePoint`")),
-        (Feature::User, Support::Ignored),
-        (Feature::Metadata, Support::By("`requestMetadata`")),
-        (Feature::ServiceTier, Support::By("`flex` or `priority`")),
-        (Feature::WebSearch, Support::No),
-        (Feature::Functions, Support::No),
-    ],
+    features: &ANY,
 };
+
+/// Claude takes its own fields beside Converse's.
+static CLAUDE: Declaration = Declaration {
+    kind: "bedrock",
+    title: "Amazon Bedrock (Claude)",
+    speaks: &[],
+    endpoints: &[(Endpoint::ChatCompletions, Support::By("Converse"))],
+    features: &with(
+        ANY,
+        &[
+            (Feature::SingleTool, Support::By("the model's own `tool_choice`")),
+            (Feature::JsonSchema, Support::By("`outputConfig` from Claude 4.5 if strict, else a forced tool")),
+            (Feature::TopK, Support::By("the model's own field")),
+            (Feature::Reasoning, Support::By("the model's own field")),
+            (Feature::SealedReasoning, Support::By("`thinking_blocks`")),
+        ],
+    ),
+};
+
+fn declared(target: &Target) -> &'static Declaration {
+    if Family::of(&target.model) == Family::Claude { &CLAUDE } else { &DECLARED }
+}
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
     headers.get("x-amzn-requestid").and_then(|id| id.to_str().ok()).map(str::to_owned)
@@ -72,8 +98,12 @@ impl Adapter for Bedrock {
         &DECLARED
     }
 
-    fn supports(&self, call: &Call, _target: &Target) -> Result<(), Unsupported> {
-        hub::check(&DECLARED, call).map(drop)
+    fn variants(&self) -> Vec<&'static Declaration> {
+        vec![&DECLARED, &CLAUDE]
+    }
+
+    fn supports(&self, call: &Call, target: &Target) -> Result<(), Unsupported> {
+        hub::check(declared(target), call).map(drop)
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
@@ -90,14 +120,15 @@ impl Adapter for Bedrock {
         if exchange.call.endpoint == Endpoint::Embeddings {
             return embed::answer(&body, head.headers, exchange);
         }
-        let json = json_by_tool(exchange.call, SCHEMAS);
+        let json = json_by_tool(exchange.call, schemas(&exchange.target.model));
         dialect::reply(body, head.headers, exchange, None, &|body, headers, sink| {
             read_whole(body, json, request_id(headers), sink)
         })
     }
 
     fn stream(&self, head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
-        let decoder = ConverseDecoder::new(json_by_tool(exchange.call, SCHEMAS), request_id(head.headers));
+        let json = json_by_tool(exchange.call, schemas(&exchange.target.model));
+        let decoder = ConverseDecoder::new(json, request_id(head.headers));
         Box::new(Bridge::aws(decoder, dialect::encoder(exchange)))
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::adapter::TranslateError;
 use crate::hub::{
-    Blob, CacheMark, ChatRequest, Media, Message, Part, Role, ToolResult, arguments, legal, untranslatable,
+    Blob, CacheMark, ChatRequest, Media, Message, Part, ToolResult, arguments, legal, trimmed, turns, untranslatable,
 };
 
 /// A mark up to which the prompt is cached.
@@ -23,40 +23,11 @@ struct Writer {
     seals: bool,
 }
 
-/// The `system` blocks and the `messages`: roles alternate, so neighbours of one role are merged.
+/// The `system` blocks and the `messages`.
 pub(super) fn conversation(request: &ChatRequest<'_>, seals: bool) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
-    let mut system = Vec::new();
-    let mut turns: Vec<(Role, Vec<Value>)> = Vec::new();
-    // A conversation of system messages alone is none: its last one is asked.
-    let only_system = request.messages.iter().all(|message| message.role == Role::System);
-    let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
     let mut writer = Writer { documents: 0, seals };
-    for (number, message) in request.messages.iter().enumerate() {
-        let role = if asked == Some(number) { Role::User } else { message.role };
-        let mut blocks = blocks(&message.parts, message, &mut writer)?;
-        if role == Role::System {
-            system.append(&mut blocks);
-            continue;
-        }
-        match turns.last_mut() {
-            _ if blocks.is_empty() => {}
-            Some((last, said)) if *last == role => said.append(&mut blocks),
-            _ => turns.push((role, blocks)),
-        }
-    }
-    trim_prefill(&mut turns);
-    let name = |role| if role == Role::Assistant { "assistant" } else { "user" };
-    let messages = turns.into_iter().map(|(role, content)| json!({"role": name(role), "content": content}));
-    Ok((system, messages.collect()))
-}
-
-/// An answer that the client has begun must not end in blanks.
-fn trim_prefill(turns: &mut [(Role, Vec<Value>)]) {
-    if let Some((Role::Assistant, blocks)) = turns.last_mut()
-        && let Some(Value::String(text)) = blocks.last_mut().and_then(|block| block.get_mut("text"))
-    {
-        text.truncate(text.trim_end().len());
-    }
+    let (system, turns) = turns(request, |message| blocks(&message.parts, message, &mut writer))?;
+    Ok((system, trimmed(turns)))
 }
 
 fn blocks(parts: &[Part<'_>], message: &Message<'_>, writer: &mut Writer) -> Result<Vec<Value>, TranslateError> {
@@ -78,11 +49,18 @@ fn block(part: &Part<'_>, message: &Message<'_>, writer: &mut Writer) -> Result<
     Ok(match part {
         Part::Text(text) => json!({"text": text}),
         Part::Image { media, .. } => json!({"image": image(media, message)?}),
-        Part::File { media: Media::Data(blob), name } => {
+        Part::File { media: media @ (Media::Data(_) | Media::Text(_)), name, cited } => {
             writer.documents += 1;
-            let source = json!({"bytes": blob.data});
+            let (format, source) = match media {
+                Media::Data(blob) => (document_format(blob, message)?, json!({"bytes": blob.data})),
+                Media::Text(text) | Media::Url(text) | Media::Id(text) => ("txt", json!({"text": text})),
+            };
             let name = legal_name(name.as_deref(), writer.documents);
-            json!({"document": {"format": document_format(blob, message)?, "name": name, "source": source}})
+            let mut document = json!({"format": format, "name": name, "source": source});
+            if *cited {
+                document["citations"] = json!({"enabled": true});
+            }
+            json!({"document": document})
         }
         Part::Thinking { text, signature } => {
             json!({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})

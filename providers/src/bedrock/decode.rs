@@ -1,11 +1,9 @@
 //! Converse's answers as events: the messages of a stream, and a whole answer.
 
-use serde_json::value::RawValue;
-
-use super::errors;
 use super::wire::{WireAnswer, WireBlock, WireDelta, WireEvent, WireReasoning, WireTool, WireUsage};
+use super::{cite, errors};
 use crate::adapter::{TranslateError, Usage};
-use crate::hub::{Decoder, Event, Finish, Frame, JSON_TOOL, Sink, line};
+use crate::hub::{Decoder, Event, Finish, Frame, JSON_TOOL, Passages, Sink, line};
 use crate::text::{Text, str_of};
 
 /// What the block that is being sent is.
@@ -28,6 +26,7 @@ pub(super) struct ConverseDecoder {
     id: Option<String>,
     begun: bool,
     open: Option<(u32, Open)>,
+    passages: Passages,
     signature: String,
     calls: u32,
     finished: bool,
@@ -35,12 +34,13 @@ pub(super) struct ConverseDecoder {
 
 impl ConverseDecoder {
     pub(super) fn new(json: bool, id: Option<String>) -> Self {
-        Self { json, id, begun: false, open: None, signature: String::new(), calls: 0, finished: false }
+        let (passages, signature) = (Passages::default(), String::new());
+        Self { json, id, begun: false, open: None, passages, signature, calls: 0, finished: false }
     }
 
     fn begin(&mut self, sink: &mut dyn Sink) {
         self.begun = true;
-        sink.emit(Event::Start { id: self.id.as_deref(), model: None });
+        sink.emit(Event::Start { id: self.id.as_deref(), model: None, prompt: None });
     }
 
     fn tool(&mut self, at: u32, tool: &WireTool<'_>, sink: &mut dyn Sink) {
@@ -91,14 +91,12 @@ impl ConverseDecoder {
             Some((open, _)) if open == at => {}
             Some(_) => return Err(out_of_turn("a piece belongs to a content block that is not open")),
         }
-        if let Some(text) = delta.text.as_ref().filter(|text| !text.as_str().is_empty()) {
-            sink.emit(Event::Text { choice: 0, text: text.as_str() });
-        }
+        self.passages.text(str_of(delta.text.as_ref()), sink);
         if let Some(reasoning) = &delta.reasoning_content {
             self.reasoning(reasoning, sink);
         }
         if let Some(citation) = delta.citation {
-            sink.emit(Event::Citation { choice: 0, json: &line(citation) });
+            self.passages.cite(cite::read(citation));
         }
         match delta.tool_use.as_ref().and_then(|tool| tool.input) {
             Some(input) => {
@@ -119,6 +117,7 @@ impl ConverseDecoder {
             // A block without a piece is not announced either.
             _ => {}
         }
+        self.passages.close(sink);
         if !self.signature.is_empty() {
             sink.emit(Event::Signature { choice: 0, signature: &self.signature });
             self.signature.clear();
@@ -233,11 +232,9 @@ fn whole_block(
 ) -> Result<(), TranslateError> {
     let cited = block.citations_content.as_ref();
     let texts = cited.and_then(|cited| cited.content.as_ref()).into_iter().flatten().map(|part| part.text.as_ref());
-    for text in texts.chain([block.text.as_ref()]).flatten().map(Text::as_str).filter(|text| !text.is_empty()) {
-        sink.emit(Event::Text { choice: 0, text });
-    }
+    texts.chain([block.text.as_ref()]).for_each(|text| decoder.passages.text(str_of(text), sink));
     let citations = cited.and_then(|cited| cited.citations.as_ref()).into_iter().flatten();
-    citations.for_each(|raw: &&RawValue| sink.emit(Event::Citation { choice: 0, json: &line(raw) }));
+    citations.for_each(|raw| decoder.passages.cite(cite::read(raw)));
     if let Some(reasoning) = &block.reasoning_content {
         decoder.reasoning(reasoning, sink);
     }

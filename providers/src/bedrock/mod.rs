@@ -2,6 +2,7 @@
 //! `usage.inputTokens` leaves out cached tokens: they are added.
 
 mod adapter;
+mod cite;
 mod content;
 mod decode;
 mod embed;

@@ -5,14 +5,16 @@ use serde_json::{Map, Value, json};
 use super::content;
 use crate::adapter::{Target, TranslateError, Unsupported};
 use crate::anthropic::{self, Generation};
-use crate::hub::{ChatRequest, Effort, JSON_TOOL, ToolChoice, by_tool, called, json_tool, parsed};
+use crate::hub::{ChatRequest, Effort, Format, JSON_TOOL, ToolChoice, by_tool, called, json_tool, legal, parsed};
 
-/// Converse has no way of its own to hold answers to a schema on every model.
-pub(super) const SCHEMAS: bool = false;
+/// Whether Converse holds a model's answers and arguments to a schema (`outputConfig`).
+pub(super) fn schemas(model: &str) -> bool {
+    Family::of(model) == Family::Claude && Generation::of(model).schemas_on_bedrock()
+}
 
 /// The families whose own parameters are known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub(super) enum Family {
     Claude,
     Nova,
     GptOss,
@@ -21,7 +23,7 @@ enum Family {
 
 impl Family {
     /// Of a model id, an inference profile or an ARN.
-    fn of(model: &str) -> Self {
+    pub(super) fn of(model: &str) -> Self {
         if model.contains("claude") {
             Self::Claude
         } else if model.contains("nova") {
@@ -49,7 +51,11 @@ pub(super) fn body(request: &ChatRequest<'_>, target: &Target) -> Result<Value, 
     if !inference.is_empty() {
         body.insert("inferenceConfig".to_owned(), inference.into());
     }
-    if let Some(tools) = tools(request)? {
+    let schemas = schemas(&target.model);
+    if let Some(form) = output(&request.format, schemas) {
+        body.insert("outputConfig".to_owned(), form);
+    }
+    if let Some(tools) = tools(request, family, schemas)? {
         body.insert("toolConfig".to_owned(), tools);
     }
     let extra = extra(request, target, family, max_tokens);
@@ -89,7 +95,18 @@ fn inference(
     Ok(set.collect())
 }
 
-fn tools(request: &ChatRequest<'_>) -> Result<Option<Value>, TranslateError> {
+/// The form that the model's text is held to.
+fn output(format: &Format<'_>, schemas: bool) -> Option<Value> {
+    let Format::JsonSchema(schema) = format else { return None };
+    let raw = schema.schema.filter(|_| !by_tool(format, schemas))?;
+    let mut form = json!({"name": legal(&schema.name), "schema": raw.get()});
+    if let Some(description) = &schema.description {
+        form["description"] = description.as_ref().into();
+    }
+    Some(json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": form}}}))
+}
+
+fn tools(request: &ChatRequest<'_>, family: Family, schemas: bool) -> Result<Option<Value>, TranslateError> {
     let spec = |name: &str, description: Option<&str>, schema: Value| {
         let mut spec = json!({"name": name, "inputSchema": {"json": schema}});
         if let Some(description) = description.filter(|description| !description.is_empty()) {
@@ -98,7 +115,7 @@ fn tools(request: &ChatRequest<'_>) -> Result<Option<Value>, TranslateError> {
         json!({"toolSpec": spec})
     };
     let earlier = called(request);
-    let by_tool = by_tool(&request.format, SCHEMAS);
+    let by_tool = by_tool(&request.format, schemas);
     let none = request.tool_choice == Some(ToolChoice::None);
     let mut tools = Vec::with_capacity(request.tools.len());
     // There is no choice of none: the tools are left out, unless the conversation has called some.
@@ -108,7 +125,11 @@ fn tools(request: &ChatRequest<'_>) -> Result<Option<Value>, TranslateError> {
                 Some(raw) => parsed(raw, &format!("tools[{index}].function.parameters"))?,
                 None => json!({"type": "object", "properties": {}}),
             };
-            tools.push(spec(&tool.name, tool.description.as_deref(), schema));
+            let mut spec = spec(&tool.name, tool.description.as_deref(), schema);
+            if tool.strict == Some(true) && schemas {
+                spec["toolSpec"]["strict"] = true.into();
+            }
+            tools.push(spec);
             tools.extend(tool.cache.as_ref().map(content::cache_point));
         }
     }
@@ -130,11 +151,17 @@ fn tools(request: &ChatRequest<'_>) -> Result<Option<Value>, TranslateError> {
         // Without definitions the API takes no conversation in which tools were called.
         tools.extend(earlier.into_iter().map(|name| spec(name, None, json!({"type": "object"}))));
     }
-    let config = (!tools.is_empty()).then(|| match choice {
+    let config = (!tools.is_empty()).then(|| match choice.filter(|_| !by_model(request, family)) {
         Some(choice) => json!({"tools": tools, "toolChoice": choice}),
         None => json!({"tools": tools}),
     });
     Ok(config)
+}
+
+/// Whether the choice among tools is told to the model in its own words: Converse cannot say that one call is enough,
+/// and takes no two choices.
+fn by_model(request: &ChatRequest<'_>, family: Family) -> bool {
+    family == Family::Claude && request.single_tool()
 }
 
 /// What only some models know.
@@ -145,12 +172,14 @@ fn extra(request: &ChatRequest<'_>, target: &Target, family: Family, max_tokens:
             if let Some(top_k) = request.sampling.top_k {
                 extra.insert("top_k".to_owned(), top_k.into());
             }
+            let schemas = schemas(&target.model);
+            if by_model(request, family) {
+                let choice = anthropic::choice(request, by_tool(&request.format, schemas));
+                extra.extend(choice.map(|choice| ("tool_choice".to_owned(), choice)));
+            }
             let (generation, mut output) = (Generation::of(&target.model), Map::new());
             let bound = max_tokens.unwrap_or(u64::MAX);
-            let forced = by_tool(&request.format, SCHEMAS);
-            let asked = request.reasoning.thinking.is_some() || request.reasoning.budget.is_some();
-            let thinking = anthropic::thinking(request, generation, bound, &mut output);
-            if let Some(thinking) = thinking.filter(|_| asked || !forced) {
+            if let Some(thinking) = anthropic::thinking(request, (generation, schemas), bound, &mut output) {
                 extra.insert("thinking".to_owned(), thinking);
                 if !output.is_empty() {
                     extra.insert("output_config".to_owned(), output.into());

@@ -12,7 +12,7 @@ use super::{BadRequest, not_json};
 use crate::scan;
 
 /// The fields of every endpoint that are of use, by name; those of [`Field`] come first, in its order.
-pub(super) const NAMES: [&str; 30] = [
+pub(super) const NAMES: [&str; 31] = [
     "messages",
     "prompt",
     "input",
@@ -26,6 +26,7 @@ pub(super) const NAMES: [&str; 30] = [
     "dimensions",
     "encoding_format",
     "system",
+    "prompt_cache_key",
     "model",
     "stream",
     "n",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BadRequest, NAMES, Spans, typed};
+use super::{BadRequest, NAMES, Spans, text, typed};
 use crate::endpoint::Endpoint;
 
 /// The fields of a body, by name.
@@ -45,7 +45,7 @@ impl<'a> Top<'a> {
 
     /// The same as text; `None` also for what is not UTF-8.
     pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes(name)?).ok()
+        text(self.bytes(name)?)
     }
 
     /// A field that may be left out or `null`.

@@ -31,7 +31,7 @@ fn every_kind_and_model_is_complete() {
             assert!(images || model.images == ImageRule::None, "{at}: an image rule, but no images");
             assert_eq!(model.prices.is_some(), kind.priced, "{at}");
             let Some(prices) = &model.prices else { continue };
-            if prices.unit > 0 {
+            if prices.unit > 0 && prices.input == 0 {
                 continue;
             }
             assert!(prices.input > 0 && prices.cached_input <= prices.input, "{at}");

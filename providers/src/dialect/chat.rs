@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::cite;
 use crate::adapter::{Exchange, Usage};
-use crate::hub::{Block, Choice, Completion, Finish};
+use crate::hub::{Block, Choice, Citation, Completion, Finish};
 
 /// The body of `/v1/chat/completions`.
 pub(super) fn whole(answer: &Completion, exchange: &Exchange<'_>) -> Value {
@@ -35,11 +36,12 @@ fn one(choice: &Choice, index: usize) -> Value {
     };
     extend("tool_calls", said.tools);
     extend("thinking_blocks", said.thinking);
-    extend("citations", choice.citations.iter().filter_map(|json| serde_json::from_str(json).ok()).collect());
+    extend("annotations", said.annotations);
+    extend("citations", said.citations);
     if let Some(reasoning) = said.reasoning {
         message.insert("reasoning_content".to_owned(), reasoning.into());
     }
-    if let Some(signature) = &choice.text_signature {
+    if let Some(signature) = said.seal {
         message.insert("extra_content".to_owned(), json!({"google": {"thought_signature": signature}}));
     }
     let finish = choice.finish.map(Finish::openai);
@@ -54,13 +56,29 @@ struct Said {
     reasoning: Option<String>,
     tools: Vec<Value>,
     thinking: Vec<Value>,
+    annotations: Vec<Value>,
+    citations: Vec<Value>,
+    seal: Option<String>,
 }
 
 impl Said {
+    fn cite(&mut self, citation: &Citation) {
+        match cite::chat_annotation(citation, citation.span_in(0)) {
+            Some(annotation) => self.annotations.push(annotation),
+            None => self.citations.extend(cite::raw(citation)),
+        }
+    }
+
     fn take(&mut self, block: &Block) {
         let add = |to: &mut Option<String>, text: &str| to.get_or_insert_default().push_str(text);
         match block {
-            Block::Text(text) => add(&mut self.content, text),
+            Block::Text { text, citations } => {
+                add(&mut self.content, text);
+                for citation in citations {
+                    self.cite(citation);
+                }
+            }
+            Block::Seal(seal) => self.seal = Some(seal.clone()),
             Block::Refusal(text) => add(&mut self.refusal, text),
             Block::Reasoning { text, signature } => {
                 if !text.is_empty() {

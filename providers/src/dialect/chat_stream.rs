@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::chat;
 use super::seam::Encoder;
+use super::{chat, cite};
 use crate::adapter::{Exchange, Usage};
 use crate::error::UpstreamError;
-use crate::hub::Event;
+use crate::hub::{Citation, Event};
 use crate::text::{number, quote};
 
 /// Writes chunks. All of one stream have the same head, made once.
@@ -21,6 +21,8 @@ pub(super) struct ChatStream {
     begun: u32,
     /// Reasoning since the last seal: a seal is sent together with what it seals.
     reasoning: String,
+    /// Characters of text so far, of each alternative.
+    said: Vec<usize>,
 }
 
 impl ChatStream {
@@ -33,6 +35,7 @@ impl ChatStream {
             head: Vec::new(),
             begun: 0,
             reasoning: String::new(),
+            said: Vec::new(),
         }
     }
 
@@ -119,6 +122,26 @@ impl ChatStream {
         });
     }
 
+    fn text(&mut self, choice: u32, text: &str, out: &mut Vec<u8>) {
+        let at = choice as usize;
+        if self.said.len() <= at {
+            self.said.resize(at.min(MOST_CHOICES) + 1, 0);
+        }
+        if let Some(said) = self.said.get_mut(at) {
+            *said += text.chars().count();
+        }
+        self.string(choice, "content", text, out);
+    }
+
+    fn cite(&mut self, choice: u32, citation: &Citation, out: &mut Vec<u8>) {
+        let said = self.said.get(choice as usize).copied().unwrap_or(0);
+        let field = match cite::chat_annotation(citation, citation.span_in(said)) {
+            Some(annotation) => format!("\"annotations\":[{annotation}]"),
+            None => format!("\"citations\":[{}]", citation.raw),
+        };
+        self.field(choice, &field, out);
+    }
+
     fn thinking(&mut self, choice: u32, block: &serde_json::Value, out: &mut Vec<u8>) {
         self.field(choice, &format!("\"thinking_blocks\":[{block}]"), out);
     }
@@ -144,6 +167,9 @@ impl ChatStream {
     }
 }
 
+/// A number of an alternative beyond it is a provider's mistake.
+const MOST_CHOICES: usize = 128;
+
 fn error(error: &UpstreamError, out: &mut Vec<u8>) {
     let inner = json!({"message": error.message, "type": error.err_type, "param": error.param, "code": error.code});
     out.extend_from_slice(format!("data: {}\n\n", json!({"error": inner})).as_bytes());
@@ -152,7 +178,7 @@ fn error(error: &UpstreamError, out: &mut Vec<u8>) {
 impl Encoder for ChatStream {
     fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match *event {
-            Event::Start { id, model } => {
+            Event::Start { id, model, .. } => {
                 if let Some(id) = id {
                     id.clone_into(&mut self.id);
                 }
@@ -161,7 +187,7 @@ impl Encoder for ChatStream {
                 }
                 self.begin(0, out);
             }
-            Event::Text { choice, text } => self.string(choice, "content", text, out),
+            Event::Text { choice, text } => self.text(choice, text, out),
             Event::Refusal { choice, text } => self.string(choice, "refusal", text, out),
             Event::Reasoning { choice, text } => {
                 self.reasoning.push_str(text);
@@ -181,7 +207,9 @@ impl Encoder for ChatStream {
             }
             Event::Tool { .. } => self.tool(event, out),
             Event::Arguments { choice, index, json } => self.arguments(choice, index, json, out),
-            Event::Citation { choice, json } => self.field(choice, &format!("\"citations\":[{json}]"), out),
+            Event::Citation { choice, citation } => self.cite(choice, citation, out),
+            // A chat message has one text.
+            Event::Passage { .. } => {}
             Event::Finish { choice, reason, .. } => self.finish(choice, reason.openai(), out),
             Event::Usage(usage) => self.usage(&usage, out),
             Event::Error(fault) => error(fault, out),

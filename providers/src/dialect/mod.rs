@@ -3,6 +3,7 @@
 
 mod chat;
 mod chat_stream;
+mod cite;
 mod kind;
 pub(crate) mod messages;
 pub(crate) mod responses;

@@ -21,11 +21,12 @@ pub(super) const FEATURES: &[(Feature, Support)] = &[
     (Feature::Tools, Support::Yes),
     (Feature::NamedTool, Support::Yes),
     (Feature::NoTool, Support::Yes),
-    (Feature::SingleTool, Support::Ignored),
+    (Feature::SingleTool, Support::No),
     (Feature::ImageData, Support::Yes),
     (Feature::ImageUrl, Support::By("the provider fetching it")),
     (Feature::FileData, Support::Yes),
     (Feature::FileId, Support::No),
+    (Feature::Citations, Support::Ignored),
     (Feature::AudioInput, Support::Yes),
     (Feature::AudioOutput, Support::No),
     (Feature::JsonObject, Support::By("`responseMimeType`; beside tools before Gemini 3 a forced tool")),
@@ -43,7 +44,7 @@ pub(super) const FEATURES: &[(Feature, Support)] = &[
     (Feature::User, Support::Ignored),
     (Feature::Metadata, Support::Ignored),
     (Feature::ServiceTier, Support::Ignored),
-    (Feature::WebSearch, Support::No),
+    (Feature::WebSearch, Support::By("`googleSearch`, not beside tools")),
     (Feature::Functions, Support::No),
 ];
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::generation::Generation;
 use crate::adapter::TranslateError;
-use crate::hub::{ChatRequest, Media, Message, Part, Role, ToolResult, arguments, untranslatable};
+use crate::hub::{ChatRequest, Media, Message, Part, Role, ToolResult, arguments, turns, untranslatable};
 
 /// What Google says to send in place of a seal that was never given or has been lost.
 const NO_SEAL: &str = "skip_thought_signature_validator";
@@ -22,24 +22,7 @@ pub(super) fn conversation(
     request: &ChatRequest<'_>,
     style: Style,
 ) -> Result<(Vec<Value>, Vec<Value>), TranslateError> {
-    let mut system = Vec::new();
-    let mut turns: Vec<(Role, Vec<Value>)> = Vec::new();
-    // A conversation of system messages alone is none: its last one is asked.
-    let only_system = request.messages.iter().all(|message| message.role == Role::System);
-    let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
-    for (number, message) in request.messages.iter().enumerate() {
-        let role = if asked == Some(number) { Role::User } else { message.role };
-        let mut parts = parts(message, style)?;
-        if role == Role::System {
-            system.append(&mut parts);
-            continue;
-        }
-        match turns.last_mut() {
-            _ if parts.is_empty() => {}
-            Some((last, said)) if *last == role => said.append(&mut parts),
-            _ => turns.push((role, parts)),
-        }
-    }
+    let (system, turns) = turns(request, |message| parts(message, style))?;
     let name = |role| if role == Role::Assistant { "model" } else { "user" };
     let contents = turns.into_iter().map(|(role, parts)| json!({"role": name(role), "parts": parts}));
     Ok((system, contents.collect()))
@@ -72,8 +55,12 @@ fn parts(message: &Message<'_>, style: Style) -> Result<Vec<Value>, TranslateErr
             Part::Thinking { .. } | Part::Redacted(_) | Part::Cache(_) => {}
         }
     }
-    if let (Some(seal), Some(part)) = (&message.text_signature, last_text.and_then(|at: usize| parts.get_mut(at))) {
-        part["thoughtSignature"] = seal.as_ref().into();
+    if let Some(seal) = &message.text_signature {
+        match last_text.and_then(|at: usize| parts.get_mut(at)) {
+            Some(part) => part["thoughtSignature"] = seal.as_ref().into(),
+            // Streams bring the seal in a part of its own, with no text in it: it goes back as it came.
+            None => parts.push(json!({"text": "", "thoughtSignature": seal})),
+        }
     }
     Ok(parts)
 }
@@ -129,6 +116,7 @@ fn file(media: &Media<'_>, guess: &str, message: &Message<'_>) -> Result<Value, 
             return Err(untranslatable(message, "URLs but http, https and gs").into());
         }
         Media::Url(url) => json!({"fileData": {"mimeType": by_name(url).unwrap_or(guess), "fileUri": url}}),
+        Media::Text(text) => json!({"text": text}),
         Media::Id(_) => return Err(untranslatable(message, "files by id").into()),
     })
 }

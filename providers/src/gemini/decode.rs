@@ -2,23 +2,48 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
-use super::errors;
+use super::generation::Generation;
 use super::request::json_by_tool;
 use super::wire::{WireAnswer, WireCandidate, WirePart, WireUsage};
+use super::{cite, errors};
 use crate::adapter::{Exchange, TranslateError, Usage};
-use crate::hub::{Decoder, Event, Finish, Frame, JSON_TOOL, Sink, line};
+use crate::hub::{Citation, Decoder, Event, Finish, Frame, JSON_TOOL, Sink, line};
 use crate::text::{Text, some, str_of};
 
 /// A number above it is a provider's mistake.
 const MOST_CHOICES: usize = 128;
 
 /// What is known of one alternative.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Choice {
     calls: u32,
     finished: bool,
+    /// The text so far: places of what it cites are counted in its bytes.
+    said: String,
+    /// What it cites, told when all has been said: pieces may repeat each other.
+    cited: Vec<Citation>,
+    /// The seal on the text, told after what the text cites.
+    seal: Option<String>,
+}
+
+impl Choice {
+    fn seal(&mut self, choice: u32, sink: &mut dyn Sink) {
+        if let Some(signature) = self.seal.take() {
+            sink.emit(Event::TextSignature { choice, signature: &signature });
+        }
+    }
+
+    /// Takes what a piece says of sources.
+    fn cite(&mut self, candidate: &WireCandidate<'_>) {
+        if candidate.grounding_metadata.is_none() && candidate.citation_metadata.is_none() {
+            return;
+        }
+        for citation in cite::read(candidate, &self.said) {
+            if !self.cited.contains(&citation) {
+                self.cited.push(citation);
+            }
+        }
+    }
 }
 
 /// Reads a stream, or the one piece of a whole answer.
@@ -28,14 +53,25 @@ pub(super) struct ContentDecoder {
     begun: bool,
     choices: Vec<Choice>,
     usage: Option<WireUsage>,
+    /// Before Gemini 3 a prompt that was searched for is billed once, from then on each search is.
+    each_search: bool,
+    searches: u64,
     /// What ids of calls are made of where the model gives none.
     id: Arc<str>,
 }
 
 impl ContentDecoder {
     pub(super) fn new(exchange: &Exchange<'_>) -> Self {
-        let json = json_by_tool(exchange.call, &exchange.target.model);
-        Self { json, begun: false, choices: Vec::new(), usage: None, id: Arc::clone(&exchange.call.stamp.id) }
+        let model = &exchange.target.model;
+        Self {
+            json: json_by_tool(exchange.call, model),
+            begun: false,
+            choices: Vec::new(),
+            usage: None,
+            each_search: Generation::of(model).levels(),
+            searches: 0,
+            id: Arc::clone(&exchange.call.stamp.id),
+        }
     }
 
     /// Takes one piece.
@@ -52,7 +88,8 @@ impl ContentDecoder {
             if let Some(id) = id {
                 self.id = Arc::from(id);
             }
-            sink.emit(Event::Start { id, model: answer.model_version.as_ref().map(Text::as_str) });
+            let prompt = answer.usage_metadata.map(|usage| Usage { output: 0, reasoning: 0, ..Usage::from(usage) });
+            sink.emit(Event::Start { id, model: answer.model_version.as_ref().map(Text::as_str), prompt });
         }
         self.usage = answer.usage_metadata.or(self.usage);
         for candidate in answer.candidates.iter().flatten() {
@@ -60,7 +97,7 @@ impl ContentDecoder {
         }
         let blocked = answer.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
         if blocked && self.choices.is_empty() {
-            self.choices.push(Choice { calls: 0, finished: true });
+            self.choices.push(Choice { finished: true, ..Choice::default() });
             sink.emit(Event::Finish { choice: 0, reason: Finish::ContentFilter, sequence: None });
         }
         Ok(())
@@ -73,23 +110,24 @@ impl ContentDecoder {
             return Err(TranslateError::Malformed(format!("there is no alternative number {number}")));
         }
         if self.choices.len() <= at {
-            self.choices.resize(at + 1, Choice::default());
+            self.choices.resize_with(at + 1, Choice::default);
         }
-        let mut choice = self.choices.get(at).copied().unwrap_or_default();
+        let mut choice = self.choices.get_mut(at).map(std::mem::take).unwrap_or_default();
         for part in candidate.content.iter().filter_map(|content| content.parts.as_ref()).flatten() {
             self.part(number, &mut choice, part, sink);
         }
-        for web in candidate.grounding_metadata.iter().filter_map(|found| found.grounding_chunks.as_ref()).flatten() {
-            let Some(web) = &web.web else { continue };
-            let source = json!({"url": str_of(web.uri.as_ref()), "title": str_of(web.title.as_ref())});
-            sink.emit(Event::Citation { choice: number, json: &source.to_string() });
+        choice.cite(candidate);
+        self.searches = self.searches.max(searches(candidate, self.each_search));
+        let ended = candidate.finish_reason.as_ref().filter(|_| !choice.finished);
+        choice.finished |= ended.is_some();
+        if choice.finished {
+            for citation in choice.cited.drain(..) {
+                sink.emit(Event::Citation { choice: number, citation: &citation });
+            }
+            choice.seal(number, sink);
         }
-        for raw in candidate.citation_metadata.iter().filter_map(|found| found.citations.as_ref()).flatten() {
-            sink.emit(Event::Citation { choice: number, json: &line(raw) });
-        }
-        if let Some(reason) = candidate.finish_reason.as_ref().filter(|_| !choice.finished) {
-            choice.finished = true;
-            sink.emit(Event::Finish { choice: number, reason: finish(reason.as_str(), choice), sequence: None });
+        if let Some(reason) = ended {
+            sink.emit(Event::Finish { choice: number, reason: finish(reason.as_str(), &choice), sequence: None });
         }
         if let Some(slot) = self.choices.get_mut(at) {
             *slot = choice;
@@ -99,10 +137,16 @@ impl ContentDecoder {
 
     fn part(&self, number: u32, choice: &mut Choice, part: &WirePart<'_>, sink: &mut dyn Sink) {
         let text = str_of(part.text.as_ref());
+        if !text.is_empty() || part.function_call.is_some() {
+            choice.seal(number, sink);
+        }
         if !text.is_empty() {
             sink.emit(match part.thought {
                 Some(true) => Event::Reasoning { choice: number, text },
-                _ => Event::Text { choice: number, text },
+                _ => {
+                    choice.said.push_str(text);
+                    Event::Text { choice: number, text }
+                }
             });
         }
         let seal = part.thought_signature.as_ref().map(Text::as_str);
@@ -120,13 +164,20 @@ impl ContentDecoder {
                 let json = some(call.args).map_or_else(|| "{}".to_owned(), line);
                 sink.emit(Event::Arguments { choice: number, index, json: &json });
             }
-            (None, Some(signature)) => sink.emit(Event::TextSignature { choice: number, signature }),
+            (None, Some(signature)) => choice.seal = Some(signature.to_owned()),
             (None, None) => {}
         }
     }
 }
 
-fn finish(reason: &str, choice: Choice) -> Finish {
+/// Searches that are billed.
+fn searches(candidate: &WireCandidate<'_>, each: bool) -> u64 {
+    let queries = candidate.grounding_metadata.as_ref().and_then(|found| found.web_search_queries.as_ref());
+    let count = queries.map_or(0, Vec::len) as u64;
+    if each { count } else { count.min(1) }
+}
+
+fn finish(reason: &str, choice: &Choice) -> Finish {
     match reason {
         "MAX_TOKENS" => Finish::Length,
         "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
@@ -148,7 +199,7 @@ impl Decoder for ContentDecoder {
             return Err(TranslateError::Truncated);
         }
         if let Some(usage) = self.usage {
-            sink.emit(Event::Usage(Usage::from(usage)));
+            sink.emit(Event::Usage(Usage { units: self.searches, ..Usage::from(usage) }));
         }
         sink.emit(Event::End);
         Ok(())

@@ -57,9 +57,12 @@ pub(super) fn batch_reply(body: &[u8], exchange: &Exchange<'_>) -> Result<Reply,
     Ok(reply(&vectors, batch.usage_metadata.and_then(|usage| usage.prompt_token_count), exchange))
 }
 
-/// The body of `predict`.
-pub(super) fn predict(call: &Call) -> Result<Bytes, TranslateError> {
+/// The body of `predict`. Gemini's own embedding models take one instance of it.
+pub(super) fn predict(call: &Call, target: &Target) -> Result<Bytes, TranslateError> {
     let request = EmbedRequest::of(call)?;
+    if target.model.starts_with("gemini-embedding") {
+        request.single()?;
+    }
     let instances: Vec<Value> = request.inputs.iter().map(|text| json!({"content": text})).collect();
     let mut body = json!({"instances": instances});
     if let Some(dimensions) = request.dimensions {

@@ -3,6 +3,8 @@
 //! not include thoughts.
 
 mod adapter;
+mod cite;
+mod claude;
 mod contents;
 mod decode;
 mod embed;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::contents::{self, Style};
 use super::generation::Generation;
-use crate::adapter::TranslateError;
+use crate::adapter::{TranslateError, Unsupported};
 use crate::call::{Call, Field};
 use crate::hub::{ChatRequest, Effort, Format, JSON_TOOL, ToolChoice, called, json_tool, parsed};
 
@@ -32,10 +32,9 @@ pub(super) fn body(request: &ChatRequest<'_>, model: &str, ids: bool) -> Result<
         body.insert("systemInstruction".to_owned(), json!({"parts": system}));
     }
     body.insert("contents".to_owned(), contents.into());
-    let by_tool = by_tool(request, style.generation);
-    tools(request, by_tool, &mut body)?;
+    tools(request, style.generation, &mut body)?;
     let mut config = sampling(request);
-    if !by_tool {
+    if !by_tool(request, style.generation) {
         format(&request.format, &mut config)?;
     }
     if let Some(thinking) = thinking(request, model, style.generation) {
@@ -47,7 +46,21 @@ pub(super) fn body(request: &ChatRequest<'_>, model: &str, ids: bool) -> Result<
     Ok(body.into())
 }
 
-fn tools(request: &ChatRequest<'_>, by_tool: bool, body: &mut Map<String, Value>) -> Result<(), TranslateError> {
+fn tools(
+    request: &ChatRequest<'_>,
+    generation: Generation,
+    body: &mut Map<String, Value>,
+) -> Result<(), TranslateError> {
+    if let Some(search) = &request.web_search {
+        // The API searches or calls functions; before Gemini 3 it searches or answers in JSON.
+        if !request.tools.is_empty() || (request.format.is_json() && !generation.levels()) {
+            let text = format!("`{}`: this provider cannot search the web beside tools or JSON answers", search.field);
+            return Err(Unsupported::field(search.field.as_str(), text).into());
+        }
+        body.insert("tools".to_owned(), json!([{"googleSearch": {}}]));
+        return Ok(());
+    }
+    let by_tool = by_tool(request, generation);
     let mut functions = Vec::with_capacity(request.tools.len());
     for (index, tool) in request.tools.iter().enumerate() {
         let mut function = json!({"name": tool.name});

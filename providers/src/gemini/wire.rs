@@ -78,21 +78,30 @@ pub(super) struct WireCall<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct WireGrounding<'a> {
     #[serde(borrow)]
-    pub(super) grounding_chunks: Option<Vec<WireChunk<'a>>>,
+    pub(super) grounding_chunks: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    pub(super) grounding_supports: Option<Vec<WireSupport<'a>>>,
+    #[serde(borrow)]
+    pub(super) web_search_queries: Option<Vec<&'a RawValue>>,
 }
 
+/// Which chunks a passage rests on.
 #[derive(Deserialize)]
-pub(super) struct WireChunk<'a> {
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireSupport<'a> {
     #[serde(borrow)]
-    pub(super) web: Option<WireWeb<'a>>,
+    pub(super) segment: Option<WireSegment<'a>>,
+    pub(super) grounding_chunk_indices: Option<Vec<usize>>,
 }
 
+/// A passage, in bytes of its part; a start of 0 is left out.
 #[derive(Deserialize)]
-pub(super) struct WireWeb<'a> {
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireSegment<'a> {
+    pub(super) start_index: Option<usize>,
+    pub(super) end_index: Option<usize>,
     #[serde(borrow)]
-    pub(super) uri: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) title: Option<Text<'a>>,
+    pub(super) text: Option<Text<'a>>,
 }
 
 /// AI Studio and Vertex name the list differently.

@@ -1,6 +1,7 @@
 //! A whole answer: the events of one, collected.
 
 use crate::adapter::Usage;
+use crate::hub::citation::Citation;
 use crate::hub::event::{Event, Finish, Sink};
 
 /// No provider makes more; a number beyond it is a provider's mistake.
@@ -10,7 +11,12 @@ const MOST_CHOICES: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
     /// Text.
-    Text(String),
+    Text {
+        /// What is said.
+        text: String,
+        /// What it rests on; each has a span.
+        citations: Vec<Citation>,
+    },
     /// Why the model refuses.
     Refusal(String),
     /// Reasoning, and the provider's seal on it.
@@ -22,6 +28,8 @@ pub enum Block {
     },
     /// Reasoning that only the provider can read.
     Redacted(String),
+    /// The provider's seal on the text before.
+    Seal(String),
     /// A call of a tool.
     Tool {
         /// The id that the result must name.
@@ -44,10 +52,10 @@ pub struct Choice {
     pub finish: Option<Finish>,
     /// The stop sequence that was said.
     pub sequence: Option<String>,
-    /// Sources, each a JSON object in the provider's words.
-    pub citations: Vec<String>,
-    /// The provider's seal on the text.
-    pub text_signature: Option<String>,
+    /// Characters of text so far.
+    said: usize,
+    /// The next text begins a block of its own.
+    cut: bool,
 }
 
 /// A whole answer.
@@ -79,8 +87,8 @@ impl Completion {
         let mut all = String::new();
         for block in self.choices.iter().flat_map(|choice| &choice.blocks) {
             match block {
-                Block::Text(text) | Block::Refusal(text) | Block::Reasoning { text, .. } => all.push_str(text),
-                Block::Redacted(_) => {}
+                Block::Text { text, .. } | Block::Refusal(text) | Block::Reasoning { text, .. } => all.push_str(text),
+                Block::Redacted(_) | Block::Seal(_) => {}
                 Block::Tool { name, arguments, .. } => {
                     all.push_str(name);
                     all.push_str(arguments);
@@ -92,11 +100,22 @@ impl Completion {
 }
 
 impl Choice {
-    fn say(&mut self, text: &str) {
+    fn say(&mut self, more: &str) {
+        self.said += more.chars().count();
         match self.blocks.last_mut() {
-            Some(Block::Text(said)) => said.push_str(text),
-            _ => self.blocks.push(Block::Text(text.to_owned())),
+            Some(Block::Text { text, .. }) if !self.cut => text.push_str(more),
+            _ => self.blocks.push(Block::Text { text: more.to_owned(), citations: Vec::new() }),
         }
+        self.cut = false;
+    }
+
+    fn cite(&mut self, citation: &Citation) {
+        let cited = Citation { span: Some(citation.span_in(self.said)), ..citation.clone() };
+        match self.blocks.last_mut() {
+            Some(Block::Text { citations, .. }) if !self.cut => citations.push(cited),
+            _ => self.blocks.push(Block::Text { text: String::new(), citations: vec![cited] }),
+        }
+        self.cut = false;
     }
 
     fn refuse(&mut self, text: &str) {
@@ -135,7 +154,7 @@ impl Choice {
 impl Sink for Completion {
     fn emit(&mut self, event: Event<'_>) {
         match event {
-            Event::Start { id, model } => {
+            Event::Start { id, model, .. } => {
                 self.id = id.map(str::to_owned);
                 self.model = model.map(str::to_owned);
             }
@@ -145,8 +164,9 @@ impl Sink for Completion {
             Event::Signature { choice, signature } => self.choice(choice).sign(signature),
             Event::Redacted { choice, data } => self.choice(choice).blocks.push(Block::Redacted(data.to_owned())),
             Event::TextSignature { choice, signature } => {
-                self.choice(choice).text_signature = Some(signature.to_owned());
+                self.choice(choice).blocks.push(Block::Seal(signature.to_owned()));
             }
+            Event::Passage { choice } => self.choice(choice).cut = true,
             Event::Tool { choice, id, name, signature, .. } => self.choice(choice).blocks.push(Block::Tool {
                 id: id.to_owned(),
                 name: name.to_owned(),
@@ -154,7 +174,7 @@ impl Sink for Completion {
                 signature: signature.map(str::to_owned),
             }),
             Event::Arguments { choice, index, json } => self.choice(choice).argue(index, json),
-            Event::Citation { choice, json } => self.choice(choice).citations.push(json.to_owned()),
+            Event::Citation { choice, citation } => self.choice(choice).cite(citation),
             Event::Finish { choice, reason, sequence } => {
                 let choice = self.choice(choice);
                 choice.finish = Some(reason);

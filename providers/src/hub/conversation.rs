@@ -52,7 +52,7 @@ struct WireFunction<'a> {
 
 /// Where Google's own `OpenAI` endpoint puts its seals.
 #[derive(Deserialize)]
-pub(crate) struct Extra<'a> {
+struct Extra<'a> {
     #[serde(borrow)]
     google: Option<Google<'a>>,
 }
@@ -65,7 +65,7 @@ struct Google<'a> {
 
 impl<'a> Extra<'a> {
     /// The seal, if there is one.
-    pub(crate) fn seal(self) -> Option<Cow<'a, str>> {
+    fn seal(self) -> Option<Cow<'a, str>> {
         self.google?.thought_signature.map(|seal| seal.0)
     }
 }
@@ -97,6 +97,8 @@ struct WirePart<'a> {
     #[serde(borrow)]
     file: Option<WireFile<'a>>,
     cache_control: Option<WireCache>,
+    #[serde(borrow)]
+    citations: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -233,7 +235,7 @@ fn part<'a>(wire: WirePart<'a>, at: &str) -> Result<Part<'a>, BadRequest> {
             let audio = wire.input_audio.ok_or_else(|| missing("input_audio"))?;
             Ok(Part::Audio(Audio { format: audio.format.0, data: audio.data.0 }))
         }
-        "file" => file(wire.file.ok_or_else(|| missing("file"))?, at),
+        "file" => file(wire.file.ok_or_else(|| missing("file"))?, asks_for_citations(wire.citations), at),
         other => {
             let message = format!("`{at}.type` must be text, image_url, input_audio, file or refusal, not `{other}`");
             Err(BadRequest::field(format!("{at}.type"), message))
@@ -252,7 +254,16 @@ fn image<'a>(raw: &'a RawValue, at: &str) -> Result<Part<'a>, BadRequest> {
     Ok(Part::Image { media: located(url.0, &format!("{at}.url"))?, detail })
 }
 
-fn file<'a>(file: WireFile<'a>, at: &str) -> Result<Part<'a>, BadRequest> {
+/// Anthropic's `citations` of a document, also taken in chat requests as an extension.
+pub(crate) fn asks_for_citations(raw: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Citations {
+        enabled: bool,
+    }
+    raw.and_then(|raw| serde_json::from_str::<Citations>(raw.get()).ok()).is_some_and(|citations| citations.enabled)
+}
+
+fn file<'a>(file: WireFile<'a>, cited: bool, at: &str) -> Result<Part<'a>, BadRequest> {
     let at = format!("{at}.file");
     let name = file.filename.map(|name| name.0);
     let media = match (file.file_data, file.file_id) {
@@ -260,7 +271,7 @@ fn file<'a>(file: WireFile<'a>, at: &str) -> Result<Part<'a>, BadRequest> {
         (None, Some(id)) => Media::Id(id.0),
         (None, None) => return Err(BadRequest::field(&at, format!("`{at}` needs `file_data` or `file_id`"))),
     };
-    Ok(Part::File { media, name })
+    Ok(Part::File { media, name, cited })
 }
 
 /// A URL, or the data of a `data:` URL (RFC 2397) in base64.

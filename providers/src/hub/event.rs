@@ -2,6 +2,7 @@
 
 use crate::adapter::Usage;
 use crate::error::UpstreamError;
+use crate::hub::citation::Citation;
 
 /// Why a model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,13 @@ pub enum Event<'a> {
         id: Option<&'a str>,
         /// The model that answers.
         model: Option<&'a str>,
+        /// What the prompt costs, where the provider says so before it answers.
+        prompt: Option<Usage>,
+    },
+    /// The text that follows is a passage of its own: what it cites is not cited by the text before.
+    Passage {
+        /// Which alternative.
+        choice: u32,
     },
     /// Text of the answer.
     Text {
@@ -109,12 +117,12 @@ pub enum Event<'a> {
         /// A fragment, split anywhere.
         json: &'a str,
     },
-    /// Where the text comes from: one object in the provider's words, on one line.
+    /// Where a passage of the text comes from.
     Citation {
         /// Which alternative.
         choice: u32,
-        /// A JSON object.
-        json: &'a str,
+        /// The source.
+        citation: &'a Citation,
     },
     /// An alternative is complete.
     Finish {

@@ -29,6 +29,8 @@ pub enum Media<'a> {
     Data(Blob<'a>),
     /// Uploaded to the provider before, by its id.
     Id(Cow<'a, str>),
+    /// Here, as plain text.
+    Text(Cow<'a, str>),
 }
 
 /// Bytes with a type.
@@ -80,6 +82,8 @@ pub enum Part<'a> {
         media: Media<'a>,
         /// Its name.
         name: Option<Cow<'a, str>>,
+        /// The answer must cite what it takes from it.
+        cited: bool,
     },
     /// Sound.
     Audio(Audio<'a>),

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::conversation;
 use crate::call::{BadRequest, Call, optional};
 use crate::hub::CacheMark;
-use crate::hub::request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool, ToolChoice};
+use crate::hub::request::{ChatRequest, Effort, Format, Reasoning, Sampling, Schema, Tool, ToolChoice, WebSearch};
 use crate::text::{Text, some};
 
 /// The top level of the body.
@@ -81,7 +81,7 @@ impl<'a> ChatRequest<'a> {
             metadata: some(top.metadata),
             service_tier: optional::<Text<'_>>(top.service_tier, "service_tier", "a string")?.map(|text| text.0),
             audio_output: wants_audio(top.modalities)?,
-            web_search: some(top.web_search_options).is_some(),
+            web_search: web_search(top.web_search_options)?,
             functions: some(top.functions).is_some() || some(top.function_call).is_some(),
         })
     }
@@ -148,6 +148,18 @@ fn reasoning(top: &Body<'_>) -> Result<Reasoning, BadRequest> {
     Ok(Reasoning { effort: effort.transpose()?, budget, thinking: on })
 }
 
+#[derive(Deserialize)]
+struct WireSearch<'a> {
+    #[serde(borrow)]
+    user_location: Option<&'a RawValue>,
+}
+
+fn web_search(raw: Option<&RawValue>) -> Result<Option<WebSearch>, BadRequest> {
+    let field = "web_search_options";
+    let wire = optional::<WireSearch<'_>>(raw, field, "an object")?;
+    Ok(wire.map(|wire| WebSearch::new(field, wire.user_location)))
+}
+
 fn wants_audio(raw: Option<&RawValue>) -> Result<bool, BadRequest> {
     let modalities = optional::<Vec<Text<'_>>>(raw, "modalities", "an array of strings")?;
     Ok(modalities.into_iter().flatten().any(|modality| modality.as_str() == "audio"))
@@ -194,12 +206,9 @@ fn tool(raw: &RawValue, index: usize) -> Result<Tool<'_>, BadRequest> {
         let message = format!("`{at}` is a tool of type `{kind}`: only `function` tools can be translated");
         return Err(BadRequest::field(format!("{at}.type"), message));
     };
-    let Some(name) = function.name.filter(|name| !name.as_str().is_empty()) else {
-        return Err(BadRequest::field(format!("{at}.function.name"), format!("`{at}.function.name` is missing")));
-    };
     let cache = wire.cache_control.or(function.cache_control);
     Ok(Tool {
-        name: name.0,
+        name: Tool::named(function.name, &format!("{at}.function.name"))?,
         description: function.description.map(|text| text.0),
         parameters: some(function.parameters),
         strict: function.strict,

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
+use crate::call::BadRequest;
 use crate::hub::message::Message;
+use crate::text::Text;
 
 /// A tool the model may call.
 #[derive(Clone, Debug)]
@@ -19,6 +22,14 @@ pub struct Tool<'a> {
     pub strict: Option<bool>,
     /// The prompt up to this tool should be cached.
     pub cache: Option<crate::hub::CacheMark>,
+}
+
+impl<'a> Tool<'a> {
+    /// The name of a tool, without which it is none.
+    pub(crate) fn named(name: Option<Text<'a>>, field: &str) -> Result<Cow<'a, str>, BadRequest> {
+        let name = name.filter(|name| !name.as_str().is_empty());
+        name.map(|name| name.0).ok_or_else(|| BadRequest::field(field, format!("`{field}` is missing")))
+    }
 }
 
 /// Whether the model may or must call tools.
@@ -158,6 +169,30 @@ impl Reasoning {
     }
 }
 
+/// A search of the web by the provider itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WebSearch {
+    /// The field that asks for it.
+    pub field: String,
+    /// Roughly where the user is: `country`, `region`, `city` and `timezone`.
+    pub location: Option<Map<String, Value>>,
+}
+
+impl WebSearch {
+    /// The search that a field asks for; `location` is the user's, with what it is wrapped in.
+    pub(crate) fn new(field: &str, location: Option<&RawValue>) -> Self {
+        let mut location =
+            location.and_then(|raw| serde_json::from_str::<Option<Map<String, Value>>>(raw.get()).ok().flatten());
+        if let Some(Value::Object(inner)) = location.as_mut().and_then(|location| location.remove("approximate")) {
+            location = Some(inner);
+        }
+        if let Some(location) = &mut location {
+            location.retain(|name, value| !value.is_null() && name != "type");
+        }
+        Self { field: field.to_owned(), location: location.filter(|location| !location.is_empty()) }
+    }
+}
+
 /// A chat request. Everything borrows from the client's body.
 #[derive(Clone, Debug, Default)]
 pub struct ChatRequest<'a> {
@@ -186,7 +221,14 @@ pub struct ChatRequest<'a> {
     /// Spoken answers are asked for.
     pub audio_output: bool,
     /// The provider's own web search is asked for.
-    pub web_search: bool,
+    pub web_search: Option<WebSearch>,
     /// The long retired `functions` and `function_call` are used.
     pub functions: bool,
+}
+
+impl ChatRequest<'_> {
+    /// Whether at most one tool may be called at once, given that any may.
+    pub(crate) fn single_tool(&self) -> bool {
+        self.parallel_tools == Some(false) && !self.tools.is_empty() && self.tool_choice != Some(ToolChoice::None)
+    }
 }

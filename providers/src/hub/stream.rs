@@ -178,7 +178,11 @@ impl Sink for Outlet<'_> {
                 self.failed = true;
             }
             Event::End => out.done = true,
-            Event::Start { .. } | Event::Signature { .. } | Event::TextSignature { .. } | Event::Citation { .. } => {}
+            Event::Start { .. }
+            | Event::Passage { .. }
+            | Event::Signature { .. }
+            | Event::TextSignature { .. }
+            | Event::Citation { .. } => {}
         }
         if let Some(encoder) = &mut self.encoder {
             if self.buffer.capacity() == 0 {

@@ -67,7 +67,6 @@ impl ChatRequest<'_> {
         };
         flag(self.functions, Feature::Functions, "functions");
         flag(self.audio_output, Feature::AudioOutput, "modalities");
-        flag(self.web_search, Feature::WebSearch, "web_search_options");
         flag(matches!(self.format, Format::JsonObject), Feature::JsonObject, "response_format");
         flag(matches!(self.format, Format::JsonSchema(_)), Feature::JsonSchema, "response_format");
         let effort = self.reasoning.effort.is_some_and(|effort| effort > Effort::None);
@@ -76,6 +75,9 @@ impl ChatRequest<'_> {
         flag(self.user.is_some(), Feature::User, "user");
         flag(self.metadata.is_some(), Feature::Metadata, "metadata");
         flag(self.service_tier.is_some(), Feature::ServiceTier, "service_tier");
+        if let Some(search) = &self.web_search {
+            found(Feature::WebSearch, search.field.clone());
+        }
         for message in &self.messages {
             let at = format!("messages[{}]", message.index);
             parts(&message.parts, &at, message.role, found);
@@ -92,7 +94,7 @@ impl ChatRequest<'_> {
             Some(ToolChoice::None) => found(Feature::NoTool, "tool_choice".to_owned()),
             _ => {}
         }
-        if self.parallel_tools == Some(false) {
+        if self.single_tool() {
             found(Feature::SingleTool, "parallel_tool_calls".to_owned());
         }
         if let Some(index) = self.tools.iter().position(|tool| tool.cache.is_some()) {
@@ -126,8 +128,16 @@ fn parts(parts: &[Part<'_>], at: &str, role: Role, found: &mut dyn FnMut(Feature
         match part {
             Part::Image { media: Media::Data(_), .. } => found(Feature::ImageData, field(".image_url.url")),
             Part::Image { .. } => found(Feature::ImageUrl, field(".image_url.url")),
-            Part::File { media: Media::Id(_), .. } => found(Feature::FileId, field(".file.file_id")),
-            Part::File { .. } => found(Feature::FileData, field(".file.file_data")),
+            Part::File { media, cited, .. } => {
+                match media {
+                    Media::Id(_) => found(Feature::FileId, field(".file.file_id")),
+                    Media::Text(_) => {}
+                    Media::Url(_) | Media::Data(_) => found(Feature::FileData, field(".file.file_data")),
+                }
+                if *cited {
+                    found(Feature::Citations, field(".citations"));
+                }
+            }
             Part::Audio(_) => found(Feature::AudioInput, field(".input_audio")),
             Part::Thinking { .. } | Part::Redacted(_) if role == Role::Assistant => {
                 found(Feature::SealedReasoning, format!("{at}.thinking_blocks"));

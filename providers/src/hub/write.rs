@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::adapter::{TranslateError, Unsupported};
 use crate::call::{Call, Field};
-use crate::hub::message::{Message, Part};
+use crate::hub::message::{Message, Part, Role};
 use crate::hub::request::{ChatRequest, Format};
 
 /// The tool that a JSON answer is made with where the model cannot be held to a form otherwise.
@@ -51,6 +51,45 @@ pub(crate) fn json_tool(format: &Format<'_>) -> Result<(String, Value), Translat
         }
         _ => (purpose.to_owned(), open),
     })
+}
+
+/// What is said by the operator, and the turns: roles alternate, so neighbours of one role are merged.
+pub(crate) type Turns = (Vec<Value>, Vec<(Role, Vec<Value>)>);
+
+/// A conversation in a provider's own parts, which `write` makes of a message.
+pub(crate) fn turns(
+    request: &ChatRequest<'_>,
+    mut write: impl FnMut(&Message<'_>) -> Result<Vec<Value>, TranslateError>,
+) -> Result<Turns, TranslateError> {
+    let (mut system, mut turns): Turns = (Vec::new(), Vec::new());
+    // A conversation of system messages alone is none: its last one is asked.
+    let only_system = request.messages.iter().all(|message| message.role == Role::System);
+    let asked = if only_system { request.messages.len().checked_sub(1) } else { None };
+    for (number, message) in request.messages.iter().enumerate() {
+        let role = if asked == Some(number) { Role::User } else { message.role };
+        let mut parts = write(message)?;
+        if role == Role::System {
+            system.append(&mut parts);
+            continue;
+        }
+        match turns.last_mut() {
+            _ if parts.is_empty() => {}
+            Some((last, said)) if *last == role => said.append(&mut parts),
+            _ => turns.push((role, parts)),
+        }
+    }
+    Ok((system, turns))
+}
+
+/// Turns as messages whose parts are `content`. An answer that the client has begun must not end in blanks.
+pub(crate) fn trimmed(mut turns: Vec<(Role, Vec<Value>)>) -> Vec<Value> {
+    if let Some((Role::Assistant, parts)) = turns.last_mut()
+        && let Some(Value::String(text)) = parts.last_mut().and_then(|part| part.get_mut("text"))
+    {
+        text.truncate(text.trim_end().len());
+    }
+    let name = |role| if role == Role::Assistant { "assistant" } else { "user" };
+    turns.into_iter().map(|(role, content)| json!({"role": name(role), "content": content})).collect()
 }
 
 /// The names of the tools that the conversation has called.

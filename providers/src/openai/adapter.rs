@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::decode::{self, ChatDecoder};
 use super::passing::Passing;
+use super::sound::Sound;
 use super::stream::OpenAiStream;
 use super::wire::{self, Whole};
 use super::{errors, form, request, write};
@@ -12,6 +13,7 @@ use crate::adapter::{
     Adapter, Exchange, Reply, ResponseHead, StreamTranslator, Target, TranslateError, Unsupported, UpstreamRequest,
     Usage,
 };
+use crate::body::Body;
 use crate::call::{Call, Endpoint};
 use crate::declare::Declaration;
 use crate::dialect::{self, Dialect};
@@ -25,6 +27,10 @@ pub(crate) struct Quirks {
     pub(crate) max_tokens: bool,
     /// `stream_options` is known; where it is not, streams report usage unasked.
     pub(crate) stream_options: bool,
+    /// `web_search_options` is known.
+    pub(crate) web_search: bool,
+    /// The path of `/v1/rerank` from the base URL.
+    pub(crate) rerank: &'static str,
 }
 
 /// `OpenAI`-compatible providers.
@@ -40,10 +46,10 @@ impl OpenAi {
     }
 
     /// A JSON request.
-    pub(crate) fn post(path: String, body: Bytes) -> UpstreamRequest {
+    pub(crate) fn post(path: String, body: impl Into<Body>) -> UpstreamRequest {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        UpstreamRequest { method: Method::POST, path, headers, body }
+        UpstreamRequest { method: Method::POST, path, headers, body: body.into() }
     }
 }
 
@@ -53,13 +59,25 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_empty() || kind.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"))
 }
 
+fn is_events(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
 impl Adapter for OpenAi {
     fn declares(&self) -> &'static Declaration {
         self.declared
     }
 
     fn supports(&self, call: &Call, _target: &Target) -> Result<(), Unsupported> {
-        hub::check(self.declared, call).map(drop)
+        let translated = hub::check(self.declared, call)?;
+        match translated.and_then(|request| request.web_search) {
+            Some(search) if !self.quirks.web_search => {
+                let text =
+                    format!("`{}`: providers of kind `{}` do not search the web", search.field, self.declared.kind);
+                Err(Unsupported::field(search.field, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn request(&self, call: &Call, target: &Target) -> Result<UpstreamRequest, TranslateError> {
@@ -68,7 +86,11 @@ impl Adapter for OpenAi {
             let body = write::body(&request, call, target, self.quirks)?;
             return Ok(Self::post("chat/completions".to_owned(), Bytes::from(body.to_string())));
         }
-        let path = call.endpoint.path().trim_start_matches("/v1/").to_owned();
+        let path = match call.endpoint {
+            Endpoint::Rerank => self.quirks.rerank,
+            endpoint => endpoint.path().trim_start_matches("/v1/"),
+        };
+        let path = path.to_owned();
         if call.endpoint.is_form() {
             let mut request = Self::post(path, form::body(call, target));
             form::content_type(call, &mut request.headers);
@@ -102,7 +124,7 @@ impl Adapter for OpenAi {
         Ok(Reply { body, usage, text })
     }
 
-    fn stream(&self, _head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
+    fn stream(&self, head: &ResponseHead<'_>, exchange: &Exchange<'_>) -> Box<dyn StreamTranslator> {
         if self.translates(exchange.call) {
             return dialect::stream(ChatDecoder::default(), exchange, None);
         }
@@ -110,6 +132,7 @@ impl Adapter for OpenAi {
             Endpoint::ChatCompletions | Endpoint::Completions => {
                 Box::new(OpenAiStream::new(!exchange.call.include_usage))
             }
+            Endpoint::Speech if !is_events(head.headers) => Box::new(Sound),
             _ => Box::new(Passing::new()),
         }
     }

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::errors;
-use super::wire::WireUsage;
+use super::wire::{Choice, ToolCall, WireUsage};
+use super::{cite, errors};
 use crate::adapter::{TranslateError, Usage};
 use crate::hub::{Decoder, Event, Finish, Frame, Sink};
 use crate::text::{Text, some, str_of};
@@ -18,50 +18,13 @@ struct Chunk<'a> {
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
     usage: Option<WireUsage>,
+    /// Perplexity's sources, by URL and in full.
+    #[serde(borrow)]
+    citations: Option<&'a RawValue>,
+    #[serde(borrow)]
+    search_results: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    index: Option<u32>,
-    #[serde(borrow)]
-    delta: Option<Said<'a>>,
-    #[serde(borrow)]
-    message: Option<Said<'a>>,
-    #[serde(borrow)]
-    finish_reason: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Said<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    refusal: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Text<'a>>,
-    #[serde(borrow)]
-    reasoning: Option<Text<'a>>,
-    #[serde(borrow)]
-    tool_calls: Option<Vec<ToolCall<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct ToolCall<'a> {
-    index: Option<u32>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    arguments: Option<Text<'a>>,
 }
 
 /// Reads a stream of chat chunks.
@@ -71,7 +34,19 @@ pub(super) struct ChatDecoder {
     /// Calls that have begun, by the provider's index.
     calls: Vec<u32>,
     refused: bool,
+    sources: Sources,
     finished: bool,
+}
+
+/// How sources are told.
+#[derive(Default)]
+enum Sources {
+    #[default]
+    None,
+    /// In a list beside the choices, which each chunk may repeat.
+    Listed(String),
+    /// As annotations; a list beside them says the same again.
+    Annotated,
 }
 
 impl ChatDecoder {
@@ -80,7 +55,13 @@ impl ChatDecoder {
         if !self.begun && chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
             self.begun = true;
             let (id, model) = (chunk.id.as_ref().map(Text::as_str), chunk.model.as_ref().map(Text::as_str));
-            sink.emit(Event::Start { id, model });
+            sink.emit(Event::Start { id, model, prompt: None });
+        }
+        let list = some(chunk.search_results).or(some(chunk.citations)).map(RawValue::get);
+        match (&mut self.sources, list.filter(|list| *list != "[]")) {
+            (Sources::Listed(known), Some(list)) if known == list => {}
+            (Sources::Listed(_) | Sources::None, Some(list)) => self.sources = Sources::Listed(list.to_owned()),
+            _ => {}
         }
         for choice in chunk.choices.iter().flatten() {
             self.choice(choice, sink);
@@ -92,7 +73,7 @@ impl ChatDecoder {
 
     fn choice(&mut self, read: &Choice<'_>, sink: &mut dyn Sink) {
         let choice = read.index.unwrap_or(0);
-        if let Some(said) = read.delta.as_ref().or(read.message.as_ref()) {
+        if let Some(said) = read.said() {
             let reasoning = said.reasoning_content.as_ref().or(said.reasoning.as_ref());
             if !str_of(reasoning).is_empty() {
                 sink.emit(Event::Reasoning { choice, text: str_of(reasoning) });
@@ -104,12 +85,17 @@ impl ChatDecoder {
                 self.refused = true;
                 sink.emit(Event::Refusal { choice, text: str_of(said.refusal.as_ref()) });
             }
+            for annotation in said.annotations.iter().flatten() {
+                self.sources = Sources::Annotated;
+                sink.emit(Event::Citation { choice, citation: &cite::annotation(annotation) });
+            }
             for (number, call) in (0..).zip(said.tool_calls.iter().flatten()) {
                 self.call(choice, call.index.unwrap_or(number), call, sink);
             }
         }
         if let Some(reason) = &read.finish_reason {
             self.finished = true;
+            self.cite_listed(choice, sink);
             let reason = match reason.as_str() {
                 "length" => Finish::Length,
                 "tool_calls" | "function_call" => Finish::ToolCalls,
@@ -120,6 +106,13 @@ impl ChatDecoder {
                 _ => Finish::Stop,
             };
             sink.emit(Event::Finish { choice, reason, sequence: None });
+        }
+    }
+
+    fn cite_listed(&mut self, choice: u32, sink: &mut dyn Sink) {
+        let Sources::Listed(list) = &self.sources else { return };
+        for citation in cite::listed(list) {
+            sink.emit(Event::Citation { choice, citation: &citation });
         }
     }
 

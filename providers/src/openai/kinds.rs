@@ -14,9 +14,11 @@ const CHAT_ONLY: &[(Endpoint, Support)] = &[(Endpoint::ChatCompletions, Support:
 /// Chat and the retired completions.
 const TEXT: &[(Endpoint, Support)] =
     &[(Endpoint::ChatCompletions, Support::Yes), (Endpoint::Completions, Support::AsIs)];
-/// Chat and embeddings.
-const CHAT_EMBED: &[(Endpoint, Support)] =
-    &[(Endpoint::ChatCompletions, Support::Yes), (Endpoint::Embeddings, Support::AsIs)];
+const COHERE_ALL: &[(Endpoint, Support)] = &[
+    (Endpoint::ChatCompletions, Support::Yes),
+    (Endpoint::Embeddings, Support::AsIs),
+    (Endpoint::Rerank, Support::AsIs),
+];
 /// All three.
 pub(crate) const ALL: &[(Endpoint, Support)] = &[
     (Endpoint::ChatCompletions, Support::Yes),
@@ -96,11 +98,14 @@ pub(crate) const AS_IS: &[(Feature, Support)] = &{
     all
 };
 
-pub(super) const PLAIN: Quirks = Quirks { max_tokens: false, stream_options: true };
+pub(super) const PLAIN: Quirks =
+    Quirks { max_tokens: false, stream_options: true, web_search: false, rerank: "rerank" };
+/// Also searches the web if asked to.
+pub(super) const SEARCHES: Quirks = Quirks { web_search: true, ..PLAIN };
 /// Knows `max_tokens` only.
-const OLD_BOUND: Quirks = Quirks { max_tokens: true, stream_options: true };
+const OLD_BOUND: Quirks = Quirks { max_tokens: true, ..PLAIN };
 /// Knows neither `max_completion_tokens` nor `stream_options`, and reports usage unasked.
-const OLD: Quirks = Quirks { max_tokens: true, stream_options: false };
+pub(super) const OLD: Quirks = Quirks { stream_options: false, ..OLD_BOUND };
 
 const fn compatible(kind: &'static str, title: &'static str, endpoints: &'static [(Endpoint, Support)]) -> Declaration {
     Declaration { kind, title, speaks: CHAT, endpoints, features: AS_IS }
@@ -111,7 +116,7 @@ const fn responsive(kind: &'static str, title: &'static str, endpoints: &'static
     Declaration { speaks: BOTH, ..compatible(kind, title, endpoints) }
 }
 
-pub(crate) static OPENAI: OpenAi = OpenAi { declared: &responsive("openai", "OpenAI", OPENAI_ALL), quirks: PLAIN };
+pub(crate) static OPENAI: OpenAi = OpenAi { declared: &responsive("openai", "OpenAI", OPENAI_ALL), quirks: SEARCHES };
 pub(crate) static MISTRAL: OpenAi = OpenAi { declared: &compatible("mistral", "Mistral", MISTRAL_ALL), quirks: OLD };
 pub(crate) static GROQ: OpenAi = OpenAi { declared: &compatible("groq", "Groq", GROQ_ALL), quirks: PLAIN };
 pub(crate) static DEEPSEEK: OpenAi =
@@ -122,11 +127,15 @@ pub(crate) static TOGETHER: OpenAi =
 pub(crate) static FIREWORKS: OpenAi =
     OpenAi { declared: &compatible("fireworks", "Fireworks", ALL), quirks: OLD_BOUND };
 pub(crate) static OPENROUTER: OpenAi =
-    OpenAi { declared: &compatible("openrouter", "OpenRouter", TEXT), quirks: PLAIN };
+    OpenAi { declared: &compatible("openrouter", "OpenRouter", TEXT), quirks: SEARCHES };
 pub(crate) static CEREBRAS: OpenAi = OpenAi { declared: &compatible("cerebras", "Cerebras", TEXT), quirks: PLAIN };
 pub(crate) static PERPLEXITY: OpenAi =
-    OpenAi { declared: &compatible("perplexity", "Perplexity", CHAT_ONLY), quirks: OLD };
-pub(crate) static COHERE: OpenAi = OpenAi { declared: &compatible("cohere", "Cohere", CHAT_EMBED), quirks: OLD_BOUND };
+    OpenAi { declared: &compatible("perplexity", "Perplexity", CHAT_ONLY), quirks: Quirks { web_search: true, ..OLD } };
+pub(crate) static COHERE: OpenAi = OpenAi {
+    declared: &compatible("cohere", "Cohere", COHERE_ALL),
+    // Beside the API that is compatible, not in it.
+    quirks: Quirks { rerank: "../../v2/rerank", ..OLD_BOUND },
+};
 pub(crate) static NVIDIA: OpenAi = OpenAi { declared: &compatible("nvidia", "NVIDIA NIM", ALL), quirks: OLD_BOUND };
 pub(crate) static VLLM: OpenAi = OpenAi { declared: &compatible("vllm", "vLLM", SERVER_ALL), quirks: PLAIN };
 pub(crate) static SGLANG: OpenAi = OpenAi { declared: &compatible("sglang", "SGLang", RERANK_ALL), quirks: PLAIN };

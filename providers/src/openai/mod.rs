@@ -3,12 +3,14 @@
 
 mod adapter;
 mod azure;
+mod cite;
 mod decode;
 pub(crate) mod errors;
 mod form;
 pub(crate) mod kinds;
 mod passing;
 pub(crate) mod request;
+mod sound;
 mod stream;
 mod turns;
 mod wire;

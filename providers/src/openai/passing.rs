@@ -34,6 +34,17 @@ struct Response<'a> {
     error: Option<&'a RawValue>,
 }
 
+/// Events before the model has said anything: an item or a part that begins is empty.
+const PRELUDES: [&str; 7] = [
+    "",
+    "response.created",
+    "response.in_progress",
+    "response.queued",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.reasoning_summary_part.added",
+];
+
 /// The translator.
 pub(super) struct Passing {
     splitter: Splitter,
@@ -83,7 +94,7 @@ impl Passing {
                 out.text.push_str(&text);
             }
         }
-        out.content |= !matches!(kind, "" | "response.created" | "response.in_progress" | "response.queued");
+        out.content |= !PRELUDES.contains(&kind);
         let usage = event.usage.or(event.response.as_ref().and_then(|response| response.usage));
         if let Some(usage) = usage {
             let more = Usage::from(usage);

@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 
 use super::adapter::Quirks;
 use crate::adapter::Target;
+use crate::body::Body;
 use crate::call::{Call, Endpoint, Field};
 
 /// The body for a target. Everything but the edited values keeps its bytes; if nothing needs to
 /// change, it is the client's own buffer.
-pub(crate) fn body(call: &Call, target: &Target, quirks: Quirks) -> Bytes {
+pub(crate) fn body(call: &Call, target: &Target, quirks: Quirks) -> Body {
     let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(3);
     if call.model != target.model {
         edits.push((call.model_span.clone(), Value::from(target.model.as_str()).to_string()));
@@ -27,22 +28,37 @@ pub(crate) fn body(call: &Call, target: &Target, quirks: Quirks) -> Bytes {
     splice(call, edits)
 }
 
-/// The client's body with some ranges replaced.
-pub(crate) fn splice(call: &Call, mut edits: Vec<(Range<usize>, String)>) -> Bytes {
+/// Bodies below this many bytes are copied: that is cheaper than to send more slices.
+const SLICED_FROM: usize = 16 * 1024;
+
+/// The client's body with some ranges replaced. What is kept of a large one is not copied.
+pub(crate) fn splice(call: &Call, mut edits: Vec<(Range<usize>, String)>) -> Body {
     if edits.is_empty() {
-        return call.body.clone();
+        return call.body.clone().into();
     }
     edits.sort_by_key(|(span, _)| span.start);
-    let grown: usize = edits.iter().map(|(_, text)| text.len()).sum();
-    let mut out = Vec::with_capacity(call.body.len() + grown);
+    let whole = &call.body;
+    let kept = |from: usize, to: usize| whole.get(from..to).unwrap_or_default();
     let mut at = 0;
+    if whole.len() < SLICED_FROM {
+        let grown: usize = edits.iter().map(|(_, text)| text.len()).sum();
+        let mut out = Vec::with_capacity(whole.len() + grown);
+        for (span, text) in edits {
+            out.extend_from_slice(kept(at, span.start));
+            out.extend_from_slice(text.as_bytes());
+            at = span.end;
+        }
+        out.extend_from_slice(kept(at, whole.len()));
+        return Bytes::from(out).into();
+    }
+    let mut out = Body::default();
     for (span, text) in edits {
-        out.extend_from_slice(call.body.get(at..span.start).unwrap_or_default());
-        out.extend_from_slice(text.as_bytes());
+        out.push(whole.slice_ref(kept(at, span.start)));
+        out.push(Bytes::from(text));
         at = span.end;
     }
-    out.extend_from_slice(call.body.get(at..).unwrap_or_default());
-    Bytes::from(out)
+    out.push(whole.slice_ref(kept(at, whole.len())));
+    out
 }
 
 /// The edit that sets `stream_options.include_usage`, keeping other options.
@@ -97,18 +113,22 @@ mod tests {
     use super::*;
 
     fn sent(text: &str, model: &str) -> String {
-        narrow(text, model, Quirks { max_tokens: false, stream_options: true })
+        narrow(text, model, crate::openai::kinds::PLAIN)
+    }
+
+    fn chat(text: &str) -> Call {
+        Call::parse(Endpoint::ChatCompletions, Bytes::copy_from_slice(text.as_bytes())).unwrap()
     }
 
     fn narrow(text: &str, model: &str, quirks: Quirks) -> String {
-        let call = Call::parse(Endpoint::ChatCompletions, Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        let call = chat(text);
         let body = body(&call, &Target { model: model.to_owned(), ..Target::default() }, quirks);
-        String::from_utf8(body.to_vec()).unwrap()
+        String::from_utf8(body.into_bytes().to_vec()).unwrap()
     }
 
     #[test]
     fn narrower_apis_get_what_they_know() {
-        let old = |text| narrow(text, "m", Quirks { max_tokens: true, stream_options: false });
+        let old = |text| narrow(text, "m", crate::openai::kinds::OLD);
         assert_eq!(
             old(r#"{"model":"m","messages":[1],"max_completion_tokens" : 5}"#),
             r#"{"model":"m","messages":[1],"max_tokens" : 5}"#
@@ -151,6 +171,17 @@ mod tests {
         assert_eq!(sent(asked, "m"), asked);
         let whole = r#"{"model":"m","messages":[1],"stream_options":{}}"#;
         assert_eq!(sent(whole, "m"), whole);
+    }
+
+    #[test]
+    fn a_large_body_is_not_copied() {
+        let body = Bytes::from(format!(r#"{{"model":"m","messages":["{}"]}}"#, "x".repeat(SLICED_FROM)));
+        let call = Call::parse(Endpoint::ChatCompletions, body.clone()).unwrap();
+        let slices: Vec<Bytes> = splice(&call, vec![(call.model_span.clone(), r#""n""#.to_owned())]).slices().collect();
+        assert_eq!(slices.iter().map(Bytes::len).collect::<Vec<_>>(), [9, 3, body.len() - 12]);
+        assert_eq!(slices[2].as_ptr(), body[12..].as_ptr());
+        let small = chat(r#"{"model":"m","messages":[1]}"#);
+        assert_eq!(splice(&small, vec![(small.model_span.clone(), r#""n""#.to_owned())]).slices().count(), 1);
     }
 
     proptest! {

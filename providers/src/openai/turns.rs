@@ -97,7 +97,7 @@ fn tool_result(result: &ToolResult<'_>, all: &mut Vec<Value>) {
 
 fn content(part: &Part<'_>) -> Option<Value> {
     Some(match part {
-        Part::Text(text) => json!({"type": "text", "text": text}),
+        Part::Text(text) | Part::File { media: Media::Text(text), .. } => json!({"type": "text", "text": text}),
         Part::Image { media, detail } => {
             let mut image = json!({"url": url(media)});
             if let Some(detail) = detail {
@@ -106,7 +106,7 @@ fn content(part: &Part<'_>) -> Option<Value> {
             json!({"type": "image_url", "image_url": image})
         }
         Part::File { media: Media::Id(id), .. } => json!({"type": "file", "file": {"file_id": id}}),
-        Part::File { media, name } => {
+        Part::File { media, name, .. } => {
             let name = name.as_deref().unwrap_or("document.pdf");
             json!({"type": "file", "file": {"filename": name, "file_data": url(media)}})
         }
@@ -119,7 +119,7 @@ fn content(part: &Part<'_>) -> Option<Value> {
 
 fn url(media: &Media<'_>) -> String {
     match media {
-        Media::Url(url) | Media::Id(url) => url.to_string(),
+        Media::Url(url) | Media::Id(url) | Media::Text(url) => url.to_string(),
         Media::Data(blob) => format!("data:{};base64,{}", blob.media_type, blob.data),
     }
 }

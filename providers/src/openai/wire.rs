@@ -118,6 +118,7 @@ pub(super) struct Chunk<'a> {
 /// One choice, of a chunk, a whole chat answer or a legacy completion.
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
+    pub(super) index: Option<u32>,
     #[serde(borrow)]
     delta: Option<Said<'a>>,
     #[serde(borrow)]
@@ -125,41 +126,52 @@ pub(super) struct Choice<'a> {
     #[serde(borrow)]
     text: Option<Text<'a>>,
     #[serde(borrow)]
-    finish_reason: Option<Text<'a>>,
+    pub(super) finish_reason: Option<Text<'a>>,
 }
 
 /// What a model said.
 #[derive(Deserialize)]
-struct Said<'a> {
+pub(super) struct Said<'a> {
     #[serde(borrow)]
-    content: Option<Text<'a>>,
+    pub(super) content: Option<Text<'a>>,
     #[serde(borrow)]
-    refusal: Option<Text<'a>>,
+    pub(super) refusal: Option<Text<'a>>,
     #[serde(borrow)]
-    reasoning_content: Option<Text<'a>>,
+    pub(super) reasoning_content: Option<Text<'a>>,
     #[serde(borrow)]
-    reasoning: Option<Text<'a>>,
+    pub(super) reasoning: Option<Text<'a>>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<ToolCall<'a>>>,
+    pub(super) tool_calls: Option<Vec<ToolCall<'a>>>,
     #[serde(borrow)]
     function_call: Option<Function<'a>>,
+    #[serde(borrow)]
+    pub(super) annotations: Option<Vec<&'a RawValue>>,
+}
+
+/// A call of a tool, or a piece of one.
+#[derive(Deserialize)]
+pub(super) struct ToolCall<'a> {
+    pub(super) index: Option<u32>,
+    #[serde(borrow)]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) function: Option<Function<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ToolCall<'a> {
+pub(super) struct Function<'a> {
     #[serde(borrow)]
-    function: Option<Function<'a>>,
+    pub(super) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    arguments: Option<Text<'a>>,
-}
+impl<'a> Choice<'a> {
+    /// What is new: Perplexity repeats in each chunk's message all that was said before.
+    pub(super) fn said(&self) -> Option<&Said<'a>> {
+        self.delta.as_ref().or(self.message.as_ref())
+    }
 
-impl Choice<'_> {
     /// Whether the model has stopped.
     pub(super) fn is_finished(&self) -> bool {
         self.finish_reason.is_some()
@@ -168,7 +180,7 @@ impl Choice<'_> {
     /// Appends what the model said.
     pub(super) fn read(&self, out: &mut String) {
         push(self.text.as_ref(), out);
-        for said in [&self.delta, &self.message].into_iter().flatten() {
+        if let Some(said) = self.said() {
             push(said.content.as_ref(), out);
             push(said.refusal.as_ref(), out);
             push(said.reasoning_content.as_ref(), out);

@@ -51,6 +51,14 @@ pub(super) fn body(
     if let Some(raw) = request.metadata {
         body.insert("metadata".to_owned(), parsed(raw, "metadata")?);
     }
+    if let Some(search) = &request.web_search {
+        let location = search.location.as_ref();
+        let options = location.map_or_else(
+            || json!({}),
+            |location| json!({"user_location": {"type": "approximate", "approximate": location}}),
+        );
+        body.insert("web_search_options".to_owned(), options);
+    }
     tools(request, &mut body)?;
     Ok(body.into())
 }
@@ -179,8 +187,8 @@ mod tests {
         });
         let call = Call::parse(Endpoint::ChatCompletions, Bytes::from(body.to_string())).unwrap();
         let target = Target { model: "m".to_owned(), ..Target::default() };
-        let quirks = Quirks { max_tokens: false, stream_options: true };
-        let written = self::body(&ChatRequest::of(&call).unwrap(), &call, &target, quirks).unwrap();
+        let written =
+            self::body(&ChatRequest::of(&call).unwrap(), &call, &target, crate::openai::kinds::PLAIN).unwrap();
         assert_eq!(written, body);
     }
 }

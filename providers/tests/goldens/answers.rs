@@ -81,13 +81,13 @@ impl Answer {
     }
 
     pub(crate) fn reply(&self) -> Result<Reply, TranslateError> {
-        let exchange = Exchange { call: &self.call, target: &self.target };
+        let exchange = Exchange { call: &self.call, target: &self.target, prompt: 7 };
         self.adapter.reply(&self.head(), Bytes::from(self.body.clone()), &exchange)
     }
 
     /// The stream, cut at these places.
     pub(crate) fn streamed(&self, cuts: &[usize]) -> (Result<(), TranslateError>, StreamOut) {
-        let exchange = Exchange { call: &self.call, target: &self.target };
+        let exchange = Exchange { call: &self.call, target: &self.target, prompt: 7 };
         let mut translator = self.adapter.stream(&self.head(), &exchange);
         let mut out = StreamOut::default();
         let mut at = 0;

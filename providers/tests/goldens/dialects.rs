@@ -12,10 +12,11 @@ const APIS: [Endpoint; 2] = [Endpoint::Messages, Endpoint::Responses];
 
 /// Whether the answers of this provider go through as they came: then their form is the provider's.
 fn passes(golden: &Golden, endpoint: Endpoint) -> bool {
-    let adapter = sluice_providers::adapter(golden.input.lines().next().unwrap().trim_start_matches("kind: ")).unwrap();
-    match endpoint {
-        Endpoint::Messages => adapter.name() == "anthropic",
-        _ => matches!(adapter.name(), "openai" | "xai"),
+    let said = |name: &str| golden.input.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    match (endpoint, said("kind: ")) {
+        (Endpoint::Messages, "vertex") => said("model: ").starts_with("claude"),
+        (Endpoint::Messages, kind) => kind == "anthropic",
+        (_, kind) => matches!(kind, "openai" | "xai"),
     }
 }
 
@@ -52,6 +53,11 @@ fn message(events: &[Value]) -> Value {
             }
             "content_block_delta" => {
                 let block = &mut blocks[index.unwrap()];
+                if let Some(citation) = event["delta"].get("citation") {
+                    let cited = block.entry("citations").or_insert(json!([]));
+                    cited.as_array_mut().unwrap().push(citation.clone());
+                    continue;
+                }
                 for (name, more) in event["delta"].as_object().unwrap().iter().filter(|(name, _)| *name != "type") {
                     let said = block.get(name).and_then(Value::as_str).unwrap_or_default();
                     let said = format!("{said}{}", more.as_str().unwrap());
@@ -91,6 +97,13 @@ fn response(events: &[Value]) -> Value {
         assert_eq!(of("response.output_item.done")[0]["item"], *item);
         assert!(own.iter().all(|event| event["item_id"].is_null() || event["item_id"] == item["id"]));
         let deltas: String = own.iter().filter_map(|event| event["delta"].as_str()).collect();
+        let annotations: Vec<&Value> =
+            of("response.output_text.annotation.added").iter().map(|event| &event["annotation"]).collect();
+        let parts = item["content"].as_array().into_iter().flatten();
+        assert_eq!(
+            annotations,
+            parts.flat_map(|part| part["annotations"].as_array().into_iter().flatten()).collect::<Vec<_>>()
+        );
         let texts = |parts: &Value, name: &str| -> String {
             parts.as_array().into_iter().flatten().filter_map(|part| part[name].as_str()).collect()
         };

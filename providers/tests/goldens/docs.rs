@@ -18,9 +18,21 @@ const HEAD: &str = "# Providers\n\n\
     - `reasoning_content`, the reasoning a provider shows, and `thinking_blocks`, the same with the provider's seal: send \
     the message back as it came and the model goes on from its thoughts;\n\
     - `extra_content.google.thought_signature` on messages and tool calls, Google's seals, likewise;\n\
-    - `citations`, the provider's own objects;\n\
-    - `thinking`, `top_k` and `cache_control` in requests, as Anthropic defines them;\n\
+    - `citations`, the provider's own objects, for sources that are not pages of the web; those are OpenAI's \
+    `annotations`, with the words of the source in `content` where the provider tells them;\n\
+    - `thinking`, `top_k`, `cache_control` and, on a `file` part, `citations` in requests, as Anthropic defines them;\n\
     - `usage.prompt_tokens_details.cache_write_tokens`.\n\n\
+    Clients of Messages find sources in the `citations` of text blocks, and of Responses in the `annotations` of the \
+    text. Where a provider does not say which words rest on a source, all the text before it does. Places in OpenAI's \
+    forms count characters (Unicode code points) of the text.\n\n\
+    Seals come to clients of these APIs as reasoning that is to be sent back unread: a `thinking` or \
+    `redacted_thinking` block, an item with `encrypted_content`. One that begins with `text:` or `call:` seals the text \
+    before or the call after it. A conversation with seals of one provider goes on with another by translation; \
+    where the client's own API is relayed, its provider decides what to make of them.\n\n\
+    A search of the web that the provider does itself is asked for with `web_search_options`, Anthropic's tool \
+    `web_search_*` or the tool `web_search` of Responses, and is translated between them. What Anthropic and \
+    Google charge for searches beside tokens is the catalog's `unit`. Some providers say what a prompt costs before they answer; else \
+    `message_start` has the gateway's count, and the end of the stream what was billed.\n\n\
     Images and files by URL are never fetched by the gateway; where a provider cannot fetch them either they are refused.\n";
 
 fn declarations() -> Vec<&'static Declaration> {

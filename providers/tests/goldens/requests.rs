@@ -73,14 +73,15 @@ fn sent(adapter: &dyn Adapter, call: &Call, target: &Target) -> String {
                 writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
             }
             let own: Value = serde_json::from_slice(&call.body).unwrap();
-            let mut body: Value = serde_json::from_slice(&request.body).unwrap();
+            let sent = request.body.into_bytes();
+            let mut body: Value = serde_json::from_slice(&sent).unwrap();
             if body.get("model").is_some_and(|model| *model == *target.model) {
                 body["model"] = own["model"].clone();
             }
             if body == own {
                 return format!("{text}\nthe client's body, with the target's model\n");
             }
-            format!("{text}\n{}", layout(&request.body))
+            format!("{text}\n{}", layout(&sent))
         }
         Err(TranslateError::Request(unsupported)) => {
             format!("refused at {}: {unsupported}\n", unsupported.param.as_deref().unwrap_or("-"))
@@ -128,7 +129,7 @@ fn turns_alternate_where_providers_demand_it() {
             for model in models(kind, call.endpoint) {
                 let target = Target { model: (*model).to_owned(), max_output: 8192, api_version: None };
                 let Ok(request) = adapter.request(&call, &target) else { continue };
-                let sent: Value = serde_json::from_slice(&request.body).unwrap();
+                let sent: Value = serde_json::from_slice(&request.body.into_bytes()).unwrap();
                 let turns = sent.get("messages").or_else(|| sent.get("contents")).and_then(Value::as_array);
                 let roles: Vec<&Value> = turns.into_iter().flatten().map(|turn| &turn["role"]).collect();
                 assert!(roles.windows(2).all(|pair| pair[0] != pair[1]), "{} {kind}: {roles:?}", golden.name());

@@ -1,9 +1,8 @@
 //! Whether the words of two prompts come in the same order.
 
-use std::collections::{HashMap, HashSet};
-
+use crate::features::overlap::jaccard_sorted;
 use crate::features::{count, ratio};
-use crate::lexicon::{Classes, Lexicon};
+use crate::lexicon::{Classes, Lexicon, Text};
 use crate::text::Document;
 
 #[derive(Debug)]
@@ -22,16 +21,20 @@ const MOST_COMMON: usize = 60;
 pub(crate) fn order(a: &Document, b: &Document) -> Order {
     let stems_a: Vec<&str> = a.content_stems().collect();
     let stems_b: Vec<&str> = b.content_stems().collect();
-    let pairs = |d: &'_ Document| -> HashSet<(String, String)> {
-        d.stems.iter().zip(d.stems.iter().skip(1)).map(|(p, q)| (p.clone(), q.clone())).collect()
-    };
-    let (pairs_a, pairs_b) = (pairs(a), pairs(b));
-    let common = pairs_a.intersection(&pairs_b).count();
+    let (pairs_a, pairs_b) = (neighbours(a), neighbours(b));
     Order {
         common_subsequence: count(subsequence(&stems_a, &stems_b)) / count(stems_a.len().min(stems_b.len()).max(1)),
         inversions: inversions(&stems_a, &stems_b),
-        bigrams: count(common) / count((pairs_a.len() + pairs_b.len() - common).max(1)),
+        bigrams: jaccard_sorted(&pairs_a, &pairs_b),
     }
+}
+
+/// Stems that stand side by side, sorted, each pair once.
+fn neighbours(of: &Document) -> Vec<[&str; 2]> {
+    let mut pairs: Vec<[&str; 2]> = of.stems.array_windows().map(|[p, q]| [p.as_ref(), q.as_ref()]).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs
 }
 
 fn subsequence(a: &[&str], b: &[&str]) -> usize {
@@ -49,14 +52,14 @@ fn subsequence(a: &[&str], b: &[&str]) -> usize {
 
 /// Words that stand once in each list, with both places, in the order of the first.
 fn common_once<'a>(a: &[&'a str], b: &[&str]) -> Vec<(&'a str, usize, usize)> {
-    let mut places: HashMap<&str, Option<usize>> = HashMap::with_capacity(b.len());
-    for (at, word) in b.iter().enumerate() {
-        places.entry(word).and_modify(|p| *p = None).or_insert(Some(at));
-    }
-    let once = |word: &str| a.iter().filter(|w| **w == word).nth(1).is_none();
+    let once = |of: &[&str], word: &str| {
+        let at = of.iter().position(|w| *w == word)?;
+        let again = of.iter().skip(at + 1).any(|w| *w == word);
+        (!again).then_some(at)
+    };
     let both = |(at, word): (usize, &&'a str)| {
-        let other = places.get(word).copied().flatten()?;
-        once(word).then_some((*word, at, other))
+        let other = once(b, word)?;
+        once(a, word).map(|_| (*word, at, other))
     };
     a.iter().enumerate().filter_map(both).collect()
 }
@@ -78,15 +81,10 @@ pub(crate) fn swapped(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
     if a.symmetric || b.symmetric {
         return 0;
     }
-    let x: Vec<&str> = a.stems.iter().map(String::as_str).collect();
-    let y: Vec<&str> = b.stems.iter().map(String::as_str).collect();
-    let class = |at: usize, other: usize| -> Classes {
-        a.classes.get(at).copied().unwrap_or(0) | b.classes.get(other).copied().unwrap_or(0)
-    };
+    let x: Vec<&str> = a.stems.iter().map(AsRef::as_ref).collect();
+    let y: Vec<&str> = b.stems.iter().map(AsRef::as_ref).collect();
+    let class = |at: usize, other: usize| -> Classes { a.classes(at) | b.classes(other) };
     let digits = |s: &str| s.starts_with(|c: char| c.is_ascii_digit());
-    let apart = |d: &Document, p: &str, q: &str| {
-        d.ends.source.contains(p) && d.ends.target.contains(q) || d.ends.source.contains(q) && d.ends.target.contains(p)
-    };
     let common = common_once(&x, &y);
     let mut found = 0;
     for (n, (p, p_in_a, p_in_b)) in common.iter().enumerate() {
@@ -95,7 +93,12 @@ pub(crate) fn swapped(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
             if of_p & lexicon.units() != 0 && of_q & lexicon.units() != 0 {
                 continue;
             }
-            let directed = apart(a, p, q) || apart(b, p, q);
+            let (sense_a, sense_b) = (sense(a, p, q), sense(b, p, q));
+            if sense_a != 0 && sense_b != 0 {
+                found += usize::from((sense_a != sense_b) != (a.passive != b.passive));
+                continue;
+            }
+            let directed = sense_a != 0 || sense_b != 0;
             if directed || of_p & of_q != 0 || digits(p) && digits(q) {
                 let turned = p_in_b > q_in_b;
                 found += usize::from(turned != (directed && a.passive != b.passive));
@@ -103,4 +106,26 @@ pub(crate) fn swapped(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
         }
     }
     found
+}
+
+/// 1 if `p` goes to `q`, -1 if `q` goes to `p`, 0 if the text does not say or says both.
+fn sense(of: &Document, p: &str, q: &str) -> i8 {
+    let has = |of: &[Text], stem: &str| of.iter().any(|s| s == stem);
+    let (source, target) = (&of.ends.source, &of.ends.target);
+    i8::from(has(source, p) && has(target, q)) - i8::from(has(source, q) && has(target, p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journey_told_from_its_end_is_the_same_journey() {
+        let lexicon = Lexicon::built_in().unwrap();
+        let swapped = |a: &str, b: &str| swapped(&Document::new(a, lexicon), &Document::new(b, lexicon), lexicon);
+        assert_eq!(swapped("fly from London to Sydney", "fly to Sydney from London"), 0);
+        assert_eq!(swapped("fly from London to Sydney", "fly to London from Sydney"), 1);
+        assert_eq!(swapped("convert JSON to CSV", "convert CSV to JSON"), 1);
+        assert_eq!(swapped("compare JSON and CSV", "compare CSV and JSON"), 0);
+    }
 }

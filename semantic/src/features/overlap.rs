@@ -1,7 +1,5 @@
 //! How much of each prompt the other one covers, word by word.
 
-use std::collections::HashSet;
-
 use crate::features::{count, ratio};
 use crate::lexicon::Lexicon;
 use crate::model::{DIMENSIONS, dot};
@@ -12,8 +10,8 @@ use crate::prompt::Prompt;
 pub(crate) struct Side {
     /// How many stems the other prompt does not have.
     pub(crate) alone: usize,
-    /// How many of them say what the prompt is about.
-    pub(crate) hard: usize,
+    /// The places of those that say what the prompt is about.
+    pub(crate) hard: Vec<usize>,
     places: Vec<usize>,
     pub(crate) hard_weight: f64,
     pub(crate) heaviest: f64,
@@ -46,10 +44,8 @@ pub(crate) struct Overlap {
 pub(crate) fn overlap(a: &Prompt, b: &Prompt, lexicon: &Lexicon) -> Overlap {
     let stems_a: Vec<&str> = a.document.content_stems().collect();
     let stems_b: Vec<&str> = b.document.content_stems().collect();
-    let set_a: HashSet<&str> = stems_a.iter().copied().collect();
-    let set_b: HashSet<&str> = stems_b.iter().copied().collect();
-    let mut side_a = side(a, &stems_a, b, &set_b, lexicon);
-    let mut side_b = side(b, &stems_b, a, &set_a, lexicon);
+    let mut side_a = side(a, &stems_a, b, &stems_b, lexicon);
+    let mut side_b = side(b, &stems_b, a, &stems_a, lexicon);
     if stems_a.is_empty() || stems_b.is_empty() {
         let covered = if stems_a.len() == stems_b.len() { 1.0 } else { 0.0 };
         for side in [&mut side_a, &mut side_b] {
@@ -60,13 +56,12 @@ pub(crate) fn overlap(a: &Prompt, b: &Prompt, lexicon: &Lexicon) -> Overlap {
     let mut largest: Vec<f64> = side_a.residuals.iter().chain(&side_b.residuals).copied().collect();
     largest.sort_unstable_by(|x, y| y.total_cmp(x));
     let at = |n: usize| largest.get(n).copied().unwrap_or(0.0);
-    let common = set_a.intersection(&set_b).count();
-    let shared = shared_weight(a, &stems_a, &set_b) + shared_weight(b, &stems_b, &set_a);
+    let shared = shared_weight(a, &stems_a, &stems_b) + shared_weight(b, &stems_b, &stems_a);
     let total: f64 = a.weights.iter().chain(&b.weights).sum();
     let (nearest_alone, farthest_alone) = extremes(a, &side_a.places, b, &side_b.places);
     Overlap {
         residuals: [at(0), at(1)],
-        jaccard: count(common) / count((set_a.len() + set_b.len() - common).max(1)),
+        jaccard: jaccard_sorted(&each_once(stems_a), &each_once(stems_b)),
         weighted_jaccard: ratio(shared, total, 1.0),
         nearest_alone,
         farthest_alone,
@@ -77,23 +72,30 @@ pub(crate) fn overlap(a: &Prompt, b: &Prompt, lexicon: &Lexicon) -> Overlap {
     }
 }
 
-fn side(of: &Prompt, stems: &[&str], other: &Prompt, known: &HashSet<&str>, lexicon: &Lexicon) -> Side {
+fn each_once(mut stems: Vec<&str>) -> Vec<&str> {
+    stems.sort_unstable();
+    stems.dedup();
+    stems
+}
+
+fn side(of: &Prompt, stems: &[&str], other: &Prompt, known: &[&str], lexicon: &Lexicon) -> Side {
     let mut side = Side { worst_cover: 1.0, ..Side::default() };
-    let mut seen = HashSet::new();
+    let mut seen: Vec<&str> = Vec::new();
     for (at, ((stem, vector), weight)) in stems.iter().zip(&of.vectors).zip(&of.weights).enumerate() {
         if known.contains(stem) {
             continue;
         }
         let nearest = f64::from(other.vectors.iter().map(|v| dot(vector, v)).fold(-1.0, f32::max));
         side.residuals.push(weight * (1.0 - nearest));
-        if !seen.insert(*stem) {
+        if seen.contains(stem) {
             continue;
         }
+        seen.push(stem);
         side.alone += 1;
         side.places.push(at);
         side.heaviest = side.heaviest.max(*weight);
         if !lexicon.is_generic(stem) {
-            side.hard += 1;
+            side.hard.push(at);
             side.hard_weight += weight;
             side.worst_cover = side.worst_cover.min(nearest);
         }
@@ -103,8 +105,8 @@ fn side(of: &Prompt, stems: &[&str], other: &Prompt, known: &HashSet<&str>, lexi
     side
 }
 
-fn shared_weight(of: &Prompt, stems: &[&str], known: &HashSet<&str>) -> f64 {
-    stems.iter().zip(&of.weights).filter(|(stem, _)| known.contains(*stem)).map(|(_, w)| w).sum()
+fn shared_weight(of: &Prompt, stems: &[&str], known: &[&str]) -> f64 {
+    stems.iter().zip(&of.weights).filter(|(stem, _)| known.contains(stem)).map(|(_, w)| w).sum()
 }
 
 fn extremes(a: &Prompt, alone_a: &[usize], b: &Prompt, alone_b: &[usize]) -> (f64, f64) {

@@ -1,9 +1,8 @@
 //! What must agree between two prompts: numbers, names, opposites, members of closed classes, directions.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
+use std::cmp::Ordering;
 
-use crate::lexicon::{Classes, Lexicon};
+use crate::lexicon::{Classes, Entry, Lexicon, Text};
 use crate::text::Document;
 
 #[derive(Debug, Default)]
@@ -21,8 +20,7 @@ pub(crate) fn slots(a: &Document, b: &Document, of_a: &[Alone<'_>], of_b: &[Alon
     let mut slots = Slots { names_a: names_alone(a, b), names_b: names_alone(b, a), ..Slots::default() };
     for x in of_a {
         for y in of_b {
-            let relative = x.word.ends_with('_') && y.word.ends_with('_');
-            slots.other_member += usize::from(relative || x.classes & y.classes != 0);
+            slots.other_member += usize::from(times_differ(x.word, y.word) || x.classes & y.classes != 0);
             let opposite = lexicon.opposite(x.poles, y.poles) || prefixed(x.word, y.word);
             slots.opposites += usize::from(opposite);
         }
@@ -40,13 +38,16 @@ pub(crate) struct Alone<'a> {
 }
 
 /// Each stem once.
-pub(crate) fn alone<'a>(of: &'a Document, known: &HashSet<&str>) -> Vec<Alone<'a>> {
-    let mut seen = HashSet::new();
+pub(crate) fn alone<'a>(of: &'a Document, known: &[&str]) -> Vec<Alone<'a>> {
+    let mut seen: Vec<&str> = Vec::new();
     let alone = |at: &usize| {
-        let stem = of.stems.get(*at)?.as_str();
-        let new = !known.contains(stem) && seen.insert(stem);
-        new.then_some(())?;
-        Some(Alone { word: of.words.get(*at)?, classes: *of.classes.get(*at)?, poles: of.poles.get(*at)? })
+        let stem = of.stems.get(*at)?.as_ref();
+        if known.contains(&stem) || seen.contains(&stem) {
+            return None;
+        }
+        seen.push(stem);
+        let entry = of.words.get(*at)?;
+        Some(Alone { word: entry.word(), classes: entry.known().classes, poles: &entry.known().poles })
     };
     of.content.iter().filter_map(alone).collect()
 }
@@ -54,15 +55,17 @@ pub(crate) fn alone<'a>(of: &'a Document, known: &HashSet<&str>) -> Vec<Alone<'a
 /// "with sugar" and "without sugar": opposite words that are no content, beside the same word.
 fn opposite_function_words(a: &Document, b: &Document, lexicon: &Lexicon) -> usize {
     let own = |d: &Document, other: &Document| -> Vec<usize> {
-        (0..d.words.len()).filter(|at| d.words.get(*at).is_some_and(|w| !other.words.contains(w))).collect()
+        let of_other = |word: &str| other.words.iter().any(|w| w.word() == word);
+        let own = |(at, w): (usize, &Entry)| (!w.known().poles.is_empty() && !of_other(w.word())).then_some(at);
+        d.words.iter().enumerate().filter_map(own).collect()
     };
     let (in_a, in_b) = (own(a, b), own(b, a));
     let mut found = 0;
     for at in in_a {
         for other in &in_b {
             let (Some(word), Some(against)) = (a.words.get(at), b.words.get(*other)) else { continue };
-            let (Some(poles), Some(opposite)) = (a.poles.get(at), b.poles.get(*other)) else { continue };
-            if (lexicon.is_stop(word) || lexicon.is_stop(against)) && lexicon.opposite(poles, opposite) {
+            let (word, against) = (word.known(), against.known());
+            if (word.stop || against.stop) && lexicon.opposite(&word.poles, &against.poles) {
                 let (here, there) = (a.around(at), b.around(*other));
                 found += usize::from(here.1 == there.1 || here.0.is_some() && here.0 == there.0);
             }
@@ -84,7 +87,7 @@ fn names_alone(a: &Document, b: &Document) -> usize {
 /// Numbers in only one prompt; "1 mile" and "a mile" are the same.
 pub(crate) fn numbers_differ(a: &Document, b: &Document) -> usize {
     let differ = a.numbers.symmetric_difference(&b.numbers).count();
-    let one = |d: &Document| d.words.iter().any(|w| matches!(w.as_str(), "one" | "a" | "an" | "single"));
+    let one = |d: &Document| d.words.iter().any(|w| matches!(w.word(), "one" | "a" | "an" | "single"));
     let spelled = match (a.numbers.contains("1"), b.numbers.contains("1")) {
         (true, false) => one(b),
         (false, true) => one(a),
@@ -93,22 +96,52 @@ pub(crate) fn numbers_differ(a: &Document, b: &Document) -> usize {
     differ - usize::from(spelled)
 }
 
-/// How many elements have no partner in the other list.
-pub(crate) fn only_in_one<T: Eq + Hash>(a: &[T], b: &[T]) -> usize {
-    let mut counts: HashMap<&T, isize> = HashMap::new();
-    for element in a {
-        *counts.entry(element).or_default() += 1;
+/// How many elements have no partner in the other list; both are sorted.
+pub(crate) fn only_in_one<T: Ord>(a: &[T], b: &[T]) -> usize {
+    let (mut i, mut j, mut found) = (0, 0, 0);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        match x.cmp(y) {
+            Ordering::Less => (i, found) = (i + 1, found + 1),
+            Ordering::Greater => (j, found) = (j + 1, found + 1),
+            Ordering::Equal => (i, j) = (i + 1, j + 1),
+        }
     }
-    for element in b {
-        *counts.entry(element).or_default() -= 1;
-    }
-    counts.values().map(|n| n.unsigned_abs()).sum()
+    found + (a.len() - i) + (b.len() - j)
 }
 
-/// Names with digits in only one prompt, and hosts when both have some.
+/// Names with digits in only one prompt, hosts when both have some, and keys with other values.
 pub(crate) fn names_differ(a: &Document, b: &Document) -> usize {
     let hosts = !a.addresses.is_empty() && !b.addresses.is_empty();
-    only_in_one(&a.mixed, &b.mixed) + if hosts { only_in_one(&a.addresses, &b.addresses) } else { 0 }
+    let hosts = if hosts { only_in_one(&a.addresses, &b.addresses) } else { 0 };
+    only_in_one(&a.mixed, &b.mixed) + hosts + labels_differ(a, b)
+}
+
+/// Keys that both prompts have with different values: "sort:new" and "sort:top".
+fn labels_differ(a: &Document, b: &Document) -> usize {
+    let values = |d: &'_ Document, key: &str| -> Vec<String> {
+        d.labels.iter().filter(|(k, _)| k == key).map(|(_, value)| value.clone()).collect()
+    };
+    let mut keys: Vec<&str> = a.labels.iter().map(|(key, _)| key.as_str()).collect();
+    keys.dedup();
+    let differs = |key: &&str| {
+        let other = values(b, key);
+        !other.is_empty() && values(a, key) != other
+    };
+    keys.into_iter().filter(differs).count()
+}
+
+/// "today" and "last week", "now" and "yesterday"; "now" is in this week.
+fn times_differ(x: &str, y: &str) -> bool {
+    let day = |w: &str| matches!(w, "today" | "yesterday" | "tomorrow" | "tonight" | "now");
+    let period = |w: &str| w.ends_with('_');
+    let other_day = |w: &str| matches!(w, "yesterday" | "tomorrow");
+    let apart = |d: &str, p: &str| !(p == "this_" && matches!(d, "now" | "tonight"));
+    match (day(x), day(y)) {
+        (true, true) => x != y && (other_day(x) || other_day(y)),
+        (true, false) if period(y) => apart(x, y),
+        (false, true) if period(x) => apart(y, x),
+        _ => period(x) && period(y),
+    }
 }
 
 /// Code spans that the other text has neither as a span nor in its words.
@@ -122,11 +155,10 @@ pub(crate) fn code_differs(a: &Document, b: &Document) -> usize {
 /// A place that one prompt comes from and the other goes to.
 pub(crate) fn direction_differs(a: &Document, b: &Document) -> bool {
     let turned = |x: &Document, y: &Document| {
-        let back =
-            |s: &&String| y.ends.target.contains(*s) && !x.ends.target.contains(*s) && !y.ends.source.contains(*s);
-        x.ends.source.iter().any(|s| back(&s))
+        let back = |s: &Text| y.ends.target.contains(s) && !x.ends.target.contains(s) && !y.ends.source.contains(s);
+        x.ends.source.iter().any(back)
     };
-    let round = |x: &Document, y: &Document| -> Vec<String> {
+    let round = |x: &Document, y: &Document| -> Vec<Text> {
         x.towards.target.iter().filter(|s| y.towards.source.contains(*s)).cloned().collect()
     };
     let (there, back) = (round(a, b), round(b, a));

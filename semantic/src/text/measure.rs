@@ -1,38 +1,44 @@
 //! What a question measures, and which unit each number counts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lexicon::{Classes, Lexicon};
+use crate::lexicon::{Entry, Lexicon, Measures, Text};
 
 /// Words that measure.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     /// The stem for each place: "how tall" and "height" are both "@height".
-    pub(crate) stems: HashMap<usize, String>,
-    pub(crate) measures: BTreeSet<String>,
+    stems: Vec<(usize, Text)>,
+    /// A bit for each kind.
+    pub(crate) measures: Measures,
 }
 
-pub(crate) fn measure(words: &[String], classes: &[Classes], lexicon: &Lexicon) -> Measured {
+impl Measured {
+    pub(crate) fn stem(&self, place: usize) -> Option<&Text> {
+        self.stems.iter().find(|(at, _)| *at == place).map(|(_, stem)| stem)
+    }
+}
+
+pub(crate) fn measure(words: &[Entry], lexicon: &'static Lexicon) -> Measured {
     let mut found = Measured::default();
-    let word = |at: usize| words.get(at).map(String::as_str).unwrap_or_default();
-    for (at, this) in words.iter().enumerate() {
-        let kinds = lexicon.measures(this);
-        let Some(likeliest) = kinds.first() else { continue };
+    let word = |at: usize| words.get(at).map(Entry::word).unwrap_or_default();
+    for (at, this) in words.iter().map(Entry::word).enumerate() {
+        let Some(measure) = lexicon.measures(this) else { continue };
         let next = word(at + 1);
         let after_how = at.checked_sub(1).is_some_and(|i| word(i) == "how");
-        let counts_unit = classes.get(at + 1).is_some_and(|c| c & lexicon.units() != 0);
-        match this.as_str() {
+        let counts_unit = words.get(at + 1).is_some_and(|w| w.known().classes & lexicon.units() != 0);
+        match this {
             // "How many miles" measures what a mile does.
             "many" if counts_unit => {}
             "long" if after_how => {
                 let extent = matches!(next, "is" | "are" | "was" | "were");
-                found.stems.insert(at, if extent { "@length" } else { "@duration" }.to_owned());
-                found.measures.extend(extent.then(|| "length".to_owned()));
-                found.measures.insert("duration".to_owned());
+                found.stems.push((at, if extent { "@length" } else { "@duration" }.into()));
+                let duration = lexicon.measures("duration").map_or(0, |m| m.kinds);
+                found.measures |= if extent { measure.kinds } else { duration };
             }
             _ if after_how || is_noun(this) || this == "number" && next == "of" => {
-                found.stems.insert(at, format!("@{likeliest}"));
-                found.measures.extend(kinds.iter().cloned());
+                found.stems.push((at, measure.stem.as_str().into()));
+                found.measures |= measure.kinds;
             }
             _ => {}
         }
@@ -41,17 +47,33 @@ pub(crate) fn measure(words: &[String], classes: &[Classes], lexicon: &Lexicon) 
 }
 
 fn is_noun(word: &str) -> bool {
-    const NOUNS: &str = "length duration height elevation age distance depth width weight weigh speed size frequency \
-        temperature cost price";
-    NOUNS.split_ascii_whitespace().any(|n| n == word)
+    matches!(
+        word,
+        "length"
+            | "duration"
+            | "height"
+            | "elevation"
+            | "age"
+            | "distance"
+            | "depth"
+            | "width"
+            | "weight"
+            | "weigh"
+            | "speed"
+            | "size"
+            | "frequency"
+            | "temperature"
+            | "cost"
+            | "price"
+    )
 }
 
 /// The units by number; "a gallon" and "per gallon" count one.
-pub(crate) fn bindings(words: &[String], classes: &[Classes], lexicon: &Lexicon) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn bindings(words: &[Entry], lexicon: &Lexicon) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (at, word) in words.iter().enumerate() {
+    for (at, word) in words.iter().map(Entry::word).enumerate() {
         let number = word.starts_with(|c: char| c.is_ascii_digit());
-        let one = matches!(word.as_str(), "a" | "an" | "one" | "per" | "each" | "single");
+        let one = matches!(word, "a" | "an" | "one" | "per" | "each" | "single");
         if !number && !one {
             continue;
         }
@@ -59,10 +81,10 @@ pub(crate) fn bindings(words: &[String], classes: &[Classes], lexicon: &Lexicon)
         let unit = [Some(at + 1), before, Some(at + 2)]
             .into_iter()
             .flatten()
-            .find(|i| classes.get(*i).is_some_and(|c| c & lexicon.units() != 0));
+            .find(|i| words.get(*i).is_some_and(|w| w.known().classes & lexicon.units() != 0));
         if let Some(unit) = unit.and_then(|i| words.get(i)) {
-            let value = if one { "1" } else { word.as_str() };
-            found.entry(value.to_owned()).or_default().insert(lexicon.stem(unit));
+            let value = if one { "1" } else { word };
+            found.entry(value.to_owned()).or_default().insert(unit.known().stem.clone().into());
         }
     }
     found

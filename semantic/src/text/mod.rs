@@ -4,6 +4,7 @@ mod document;
 mod measure;
 mod names;
 mod normal;
+mod phrases;
 mod quoted;
 mod read;
 mod relations;
@@ -11,4 +12,5 @@ mod scan;
 mod stem;
 
 pub(crate) use document::{Asks, Document, kind_of};
+pub(crate) use phrases::Phrases;
 pub(crate) use stem::{base, suffixless};

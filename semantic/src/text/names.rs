@@ -1,18 +1,16 @@
 //! Names in a text: words with a capital that no sentence put there.
 
-use std::collections::HashSet;
+use crate::lexicon::{Entry, Lexicon, Text};
 
-use crate::lexicon::Lexicon;
-
-/// The stems of the names.
-pub(crate) fn names(text: &str, lexicon: &Lexicon) -> HashSet<String> {
+/// The stems of the names, each once.
+pub(crate) fn names(text: &str, lexicon: &'static Lexicon) -> Vec<Text> {
     let tokens = tokens(text);
     let counts = |t: &&&str| t.chars().count() > 3 && !lexicon.is_stop(&t.to_lowercase());
     let long: Vec<&&str> = tokens.iter().filter(counts).collect();
     let capital = |t: &str| t.starts_with(char::is_uppercase);
     // In A Headline Like This, a capital says nothing.
     let headline = long.len() >= 3 && long.iter().all(|t| capital(t));
-    let mut found = HashSet::new();
+    let mut found = Vec::new();
     let mut sentence_begins = true;
     for token in tokens {
         if matches!(token, "." | "!" | "?" | "\n" | ":") {
@@ -23,9 +21,9 @@ pub(crate) fn names(text: &str, lexicon: &Lexicon) -> HashSet<String> {
         let name = if headline { inner } else { inner || !sentence_begins };
         if name && capital(token) && !is_pronoun(token) {
             let word = word(token);
-            let word = lexicon.alias(&word);
-            if !lexicon.is_stop(word) {
-                found.insert(lexicon.stem(word));
+            let entry = Entry::new(lexicon.alias(&word).into(), lexicon);
+            if !entry.known().stop && !found.contains(&entry.stem()) {
+                found.push(entry.stem());
             }
         }
         sentence_begins = false;

@@ -100,6 +100,29 @@ pub(crate) fn addresses(plain: &str) -> Vec<String> {
     found
 }
 
+/// Keys with values: "sort:new". Sorted, each once.
+pub(crate) fn labels(plain: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(colon) = plain.get(from..).and_then(|rest| rest.find(':')).map(|at| from + at) {
+        let before = plain.get(from..colon).unwrap_or_default();
+        let after = plain.get(colon + 1..).unwrap_or_default();
+        let name = before.trim_end_matches(|c: char| c.is_ascii_lowercase());
+        let key = before.get(name.len()..).unwrap_or_default();
+        let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '-');
+        let value = after.get(..after.find(|c| !part(c)).unwrap_or(after.len())).unwrap_or_default();
+        let begins = !plain.get(..colon - key.len()).unwrap_or_default().ends_with(|c: char| c.is_ascii_alphanumeric());
+        from = colon + 1;
+        if key.len() > 1 && begins && !value.is_empty() {
+            found.push((key.to_owned(), value.to_owned()));
+            from += value.len();
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// Labels and a top-level domain; "node.js" is a library.
 fn is_address(token: &str) -> bool {
     let Some((labels, domain)) = token.rsplit_once('.') else { return false };
@@ -136,6 +159,15 @@ mod tests {
         assert_eq!(plain, "run  ls  -la  and  x , not `open");
         assert_eq!(quotations("say 'Good Morning' or \"hi\", don't"), ["good morning", "hi"]);
         assert_eq!(calls("print(len(\"abc\")) (x)"), ["len", "print"]);
+    }
+
+    #[test]
+    fn keys_have_values_right_behind_them() {
+        let labels: Vec<String> = labels("tag:go sort:new at 10:30 c: x http://a.b x9:y note: z")
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        assert_eq!(labels, ["sort=new", "tag=go"]);
     }
 
     #[test]

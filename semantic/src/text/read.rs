@@ -1,5 +1,6 @@
 //! Words, numbers and operators of a text, in one spelling each.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::lexicon::Lexicon;
@@ -13,8 +14,8 @@ const MONTHS: &str = "january february march april may june july august septembe
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(crate) struct Read {
-    pub(crate) words: Vec<String>,
+pub(crate) struct Read<'a> {
+    pub(crate) words: Vec<Cow<'a, str>>,
     /// As digits; "#2" is "second".
     pub(crate) numbers: BTreeSet<String>,
     /// Operators and flags, sorted.
@@ -23,7 +24,7 @@ pub(crate) struct Read {
     pub(crate) negations: usize,
 }
 
-pub(crate) fn read(plain: &str, lexicon: &Lexicon) -> Read {
+pub(crate) fn read<'a>(plain: &'a str, lexicon: &'a Lexicon) -> Read<'a> {
     let pieces = scan::pieces(plain);
     let mut read = Read::default();
     let mut after_number = false;
@@ -33,7 +34,7 @@ pub(crate) fn read(plain: &str, lexicon: &Lexicon) -> Read {
             Piece::Word("st" | "nd" | "rd" | "th") if after_number => {}
             Piece::Word(word) => read.word(word, after_number, lexicon),
             Piece::Sign(sign) => match sign.meaning(after_number) {
-                Meaning::Word(word) => read.words.push(word.to_owned()),
+                Meaning::Word(word) => read.words.push(word.into()),
                 Meaning::Code => read.signs.push(sign.text.to_owned()),
                 Meaning::Nothing => {}
             },
@@ -44,7 +45,7 @@ pub(crate) fn read(plain: &str, lexicon: &Lexicon) -> Read {
     read
 }
 
-impl Read {
+impl<'a> Read<'a> {
     fn number(&mut self, digits: &str, pieces: &[Piece<'_>], at: usize) {
         let following = match pieces.get(at + 1) {
             Some(Piece::Word(word)) => *word,
@@ -56,19 +57,19 @@ impl Read {
             if n > 1 {
                 self.numbers.insert(format!("#{n}"));
             }
-            self.words.extend(ORDINALS.get(n).map(|word| (*word).to_owned()));
+            self.words.extend(ORDINALS.get(n).map(|word| Cow::Borrowed(*word)));
             return;
         }
         let value = normal::number(digits);
         self.numbers.insert(if following == "s" { normal::decade(&value).to_owned() } else { value.clone() });
-        self.words.push(value);
+        self.words.push(value.into());
     }
 
-    fn word(&mut self, word: &str, after_number: bool, lexicon: &Lexicon) {
+    fn word(&mut self, word: &'a str, after_number: bool, lexicon: &'a Lexicon) {
         let word = lexicon.alias(word);
         let word = word.strip_suffix("'s").unwrap_or(word);
         if after_number && matches!(word, "am" | "pm") {
-            return self.words.push(format!("hour_{word}"));
+            return self.words.push(format!("hour_{word}").into());
         }
         let positive = lexicon.negated(word);
         self.negations += usize::from(positive.is_some());
@@ -79,9 +80,9 @@ impl Read {
         match lexicon.number(word) {
             Some(digits) => {
                 self.numbers.insert(digits.to_owned());
-                self.words.push(digits.to_owned());
+                self.words.push(digits.into());
             }
-            None => self.words.push(word.to_owned()),
+            None => self.words.push(word.into()),
         }
     }
 }

@@ -1,31 +1,32 @@
 //! What goes where: from and to, more than and less than, who does and to whom it is done.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
+use crate::lexicon::{Entry, Text};
 use crate::text::Document;
 
 /// Stems of where something comes from or what acts, and of where it goes or what is acted on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ends {
-    pub(crate) source: HashSet<String>,
-    pub(crate) target: HashSet<String>,
+    pub(crate) source: Vec<Text>,
+    pub(crate) target: Vec<Text>,
 }
 
 /// "next week" is not the adjective of "the next step"; "about 5" is not "about dogs"; "over 5" is "more than 5".
-pub(crate) fn relate(words: &mut Vec<String>) {
+pub(crate) fn relate(words: &mut Vec<Cow<'_, str>>) {
     let mut read = std::mem::take(words).into_iter().peekable();
     while let Some(word) = read.next() {
-        let next = read.peek().map(String::as_str).unwrap_or_default();
+        let next = read.peek().map(AsRef::as_ref).unwrap_or_default();
         let number = next == "one" || next.starts_with(|c: char| c.is_ascii_digit());
         let amount = number || matches!(next, "dollar" | "euro");
-        match word.as_str() {
+        match word.as_ref() {
             "last" | "this" | "next" | "past" | "previous" | "coming" | "current" if is_period(next) => {
-                words.push(format!("{word}_"));
+                words.push(format!("{word}_").into());
                 words.extend(read.next());
             }
-            "about" | "around" | "approximately" | "roughly" if number => words.push("approx".to_owned()),
-            "under" | "below" if amount => words.push("lessthan".to_owned()),
-            "over" | "above" if amount => words.push("morethan".to_owned()),
+            "about" | "around" | "approximately" | "roughly" if number => words.push("approx".into()),
+            "under" | "below" if amount => words.push("lessthan".into()),
+            "over" | "above" if amount => words.push("morethan".into()),
             _ => words.push(word),
         }
     }
@@ -37,24 +38,38 @@ fn is_period(word: &str) -> bool {
     PERIODS.split_ascii_whitespace().any(|p| p == word)
 }
 
-pub(crate) fn symmetric(stems: &[String]) -> bool {
-    const SYMMETRIC: &str = "versus difference differenc compar between distanc @distance and or same";
-    stems.iter().any(|s| SYMMETRIC.split_ascii_whitespace().any(|w| w == s))
+pub(crate) fn symmetric(stems: &[Text]) -> bool {
+    let is = |stem: &Text| {
+        matches!(
+            stem.as_ref(),
+            "versus"
+                | "difference"
+                | "differenc"
+                | "compar"
+                | "between"
+                | "distanc"
+                | "@distance"
+                | "and"
+                | "or"
+                | "same"
+        )
+    };
+    stems.iter().any(is)
 }
 
 /// "beaten by": what comes first is acted on.
-pub(crate) fn passive(words: &[String]) -> bool {
-    let be = |w: &String| matches!(w.as_str(), "is" | "was" | "were" | "are" | "been" | "be" | "being");
-    words.iter().position(be).is_some_and(|at| words.iter().skip(at + 1).any(|w| w == "by"))
+pub(crate) fn passive(words: &[Entry]) -> bool {
+    let be = |w: &Entry| matches!(w.word(), "is" | "was" | "were" | "are" | "been" | "be" | "being");
+    words.iter().position(be).is_some_and(|at| words.iter().skip(at + 1).any(|w| w.word() == "by"))
 }
 
 pub(crate) fn ends(of: &Document) -> Ends {
     let mut ends = Ends::default();
-    let has = |word: &str| of.words.iter().any(|w| w == word);
+    let has = |word: &str| of.words.iter().any(|w| w.word() == word);
     let (from, leaving, effect) = (has("from"), has("leaving"), of.stems.iter().any(|s| s == "effect"));
     for (at, (word, stem)) in of.words.iter().zip(&of.stems).enumerate() {
         let (before, after) = of.around(at);
-        let (source, target) = match (word.as_str(), stem.as_str()) {
+        let (source, target) = match (word.word(), stem.as_ref()) {
             ("from" | "leaving", _) => (after, None),
             ("to" | "into", _) if from || joined(of, before, after) => (before, after),
             ("to" | "into", _) => (None, None),
@@ -65,8 +80,8 @@ pub(crate) fn ends(of: &Document) -> Ends {
             ("on", _) if effect => (None, after),
             _ => (None, None),
         };
-        ends.source.extend(source.map(str::to_owned));
-        ends.target.extend(target.map(str::to_owned));
+        ends.source.extend(source.cloned());
+        ends.target.extend(target.cloned());
     }
     ends
 }
@@ -75,7 +90,7 @@ pub(crate) fn towards(of: &Document) -> Ends {
     const BEFORE: usize = 3;
     let mut ends = Ends::default();
     let stem = |at: &usize| of.stems.get(*at).cloned();
-    for (at, _) in of.words.iter().enumerate().filter(|(_, w)| matches!(w.as_str(), "to" | "into")) {
+    for (at, _) in of.words.iter().enumerate().filter(|(_, w)| matches!(w.word(), "to" | "into")) {
         ends.target.extend(of.content.iter().find(|i| **i > at).and_then(stem));
         ends.source.extend(of.content.iter().rev().filter(|i| **i < at).take(BEFORE).filter_map(stem));
     }
@@ -83,8 +98,8 @@ pub(crate) fn towards(of: &Document) -> Ends {
 }
 
 /// Two names or two members of one class: "to" between them is no infinitive.
-fn joined(of: &Document, before: Option<&str>, after: Option<&str>) -> bool {
+fn joined(of: &Document, before: Option<&Text>, after: Option<&Text>) -> bool {
     let (Some(before), Some(after)) = (before, after) else { return false };
-    let class = |stem: &str| of.stems.iter().position(|s| s == stem).and_then(|at| of.classes.get(at)).copied();
-    of.names.contains(before) && of.names.contains(after) || class(before).unwrap_or(0) & class(after).unwrap_or(0) != 0
+    let class = |stem: &Text| of.stems.iter().position(|s| s == stem).map_or(0, |at| of.classes(at));
+    of.names.contains(before) && of.names.contains(after) || class(before) & class(after) != 0
 }

@@ -1,5 +1,7 @@
 //! No answer leaves its partition, none outlives its purge.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use futures_util::FutureExt;
 use proptest::prelude::*;
@@ -8,6 +10,7 @@ use sluice_providers::{Call, Endpoint};
 
 use super::*;
 use crate::cache::Owner;
+use crate::cache::embed::tests::{Words, rules as with};
 use crate::config::CacheScope;
 
 const QUESTIONS: [&str; 6] = [
@@ -18,6 +21,8 @@ const QUESTIONS: [&str; 6] = [
     "How can I reverse a Python list?",
     "reverse a list in python",
 ];
+
+const MADE: Demand = Demand { input: 3, output: 4, cost_micros: 5 };
 
 fn rules(scope: CacheScope) -> CacheRules {
     CacheRules { semantic: true, scope, max_false_hits: 0.05, ..CacheRules::default() }
@@ -46,6 +51,11 @@ fn control() -> Control {
     Control::of(&http::HeaderMap::new()).unwrap()
 }
 
+/// What is found without asking anybody.
+fn find(cache: &Cache, ask: &Ask, control: &Control, rules: &CacheRules) -> Option<Found> {
+    cache.find(ask, control, rules, &Words::default()).now_or_never().unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4))]
     #[test]
@@ -57,9 +67,9 @@ proptest! {
         for (tenant, model, question, what) in operations {
             let ask = ask(tenant, model, question, &rules).since(cache.stamp());
             match what {
-                0..4 => cache.keep(ask, answer(tenant, model), 0, &rules),
+                0..4 => cache.keep(ask, answer(tenant, model), MADE, &rules),
                 4 => { purge(&cache, tenant); }
-                _ => if let Some(found) = cache.find_here(&ask, &control(), &rules) {
+                _ => if let Some(found) = find(&cache, &ask, &control(), &rules) {
                     hits += 1;
                     prop_assert_eq!(found.answer.content, format!("t{} m{}", tenant, model));
                 },
@@ -72,27 +82,27 @@ proptest! {
 #[test]
 fn other_words_find_the_answer_of_their_own_partition_only() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
-    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), 0, &rules);
-    assert_eq!(cache.find_here(&ask(1, 1, 0, &rules), &control(), &rules).unwrap().tier, Tier::Exact);
-    let other = cache.find_here(&ask(1, 1, 1, &rules), &control(), &rules).unwrap();
+    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), MADE, &rules);
+    assert_eq!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).unwrap().tier, Tier::Exact);
+    let other = find(&cache, &ask(1, 1, 1, &rules), &control(), &rules).unwrap();
     assert!(matches!(other.tier, Tier::Semantic(similarity) if similarity > 0.7), "{:?}", other.tier);
-    assert!(cache.find_here(&ask(1, 1, 2, &rules), &control(), &rules).is_none(), "another country");
-    assert!(cache.find_here(&ask(2, 1, 1, &rules), &control(), &rules).is_none(), "another tenant");
-    assert!(cache.find_here(&ask(1, 2, 1, &rules), &control(), &rules).is_none(), "another model");
+    assert!(find(&cache, &ask(1, 1, 2, &rules), &control(), &rules).is_none(), "another country");
+    assert!(find(&cache, &ask(2, 1, 1, &rules), &control(), &rules).is_none(), "another tenant");
+    assert!(find(&cache, &ask(1, 2, 1, &rules), &control(), &rules).is_none(), "another model");
     let exact = Control { exact: true, ..control() };
-    assert!(cache.find_here(&ask(1, 1, 1, &rules), &exact, &rules).is_none(), "the client wants no other words");
+    assert!(find(&cache, &ask(1, 1, 1, &rules), &exact, &rules).is_none(), "the client wants no other words");
 }
 
 #[test]
 fn a_purge_is_complete_when_it_returns() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
-    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), 0, &rules);
-    cache.keep(ask(2, 1, 0, &rules), answer(2, 1), 0, &rules);
+    cache.keep(ask(1, 1, 0, &rules), answer(1, 1), MADE, &rules);
+    cache.keep(ask(2, 1, 0, &rules), answer(2, 1), MADE, &rules);
     assert_eq!((cache.size().entries, cache.size().partitions), (2, 2));
     assert_eq!(purge(&cache, 1), 1);
-    assert!(cache.find_here(&ask(1, 1, 0, &rules), &control(), &rules).is_none());
-    assert!(cache.find_here(&ask(1, 1, 1, &rules), &control(), &rules).is_none());
-    assert!(cache.find_here(&ask(2, 1, 0, &rules), &control(), &rules).is_some());
+    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_none());
+    assert!(find(&cache, &ask(1, 1, 1, &rules), &control(), &rules).is_none());
+    assert!(find(&cache, &ask(2, 1, 0, &rules), &control(), &rules).is_some());
     assert_eq!((cache.size().entries, cache.size().partitions), (1, 1));
 }
 
@@ -101,19 +111,86 @@ fn the_answer_to_a_request_under_way_does_not_outlive_a_purge() {
     let (cache, rules) = (Cache::new(1 << 20), rules(CacheScope::Key));
     let asked = ask(1, 1, 0, &rules).since(cache.stamp());
     purge(&cache, 1);
-    cache.keep(asked, answer(1, 1), 0, &rules);
-    assert!(cache.find_here(&ask(1, 1, 0, &rules), &control(), &rules).is_none());
-    cache.keep(ask(1, 1, 0, &rules).since(cache.stamp()), answer(1, 1), 0, &rules);
-    assert!(cache.find_here(&ask(1, 1, 0, &rules), &control(), &rules).is_some());
+    cache.keep(asked, answer(1, 1), MADE, &rules);
+    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_none());
+    cache.keep(ask(1, 1, 0, &rules).since(cache.stamp()), answer(1, 1), MADE, &rules);
+    assert!(find(&cache, &ask(1, 1, 0, &rules), &control(), &rules).is_some());
 }
 
 #[test]
 fn what_is_too_old_or_too_large_is_not_found() {
     let cache = Cache::new(1 << 20);
     let brief = CacheRules { ttl: Duration::ZERO, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, 0, &brief), answer(1, 1), 0, &brief);
-    assert!(cache.find_here(&ask(1, 1, 0, &brief), &control(), &brief).is_none());
+    cache.keep(ask(1, 1, 0, &brief), answer(1, 1), MADE, &brief);
+    assert!(find(&cache, &ask(1, 1, 0, &brief), &control(), &brief).is_none());
     let small = CacheRules { max_entry: 16, ..rules(CacheScope::Key) };
-    cache.keep(ask(1, 1, 0, &small), answer(1, 1), 0, &small);
-    assert!(cache.find_here(&ask(1, 1, 0, &small), &control(), &small).is_none());
+    cache.keep(ask(1, 1, 0, &small), answer(1, 1), MADE, &small);
+    assert!(find(&cache, &ask(1, 1, 0, &small), &control(), &small).is_none());
+}
+
+/// Words that the verifier finds the same question, and whose vectors are not the same.
+const SAME: (usize, usize) = (3, 4);
+
+#[tokio::test]
+async fn an_embeddings_model_makes_the_shortlist_and_a_partition_of_its_own() {
+    let (cache, words) = (Cache::new(1 << 20), Words::default());
+    let (own, built_in) = (with("embeddings: { model: p/e }"), rules(CacheScope::Key));
+    let asked = ask(1, 1, SAME.0, &own);
+    assert!(cache.find(&asked, &control(), &own, &words).await.is_none());
+    cache.keep(asked, answer(1, 1), MADE, &own);
+    assert_eq!(words.asked().len(), 1, "the vector of the look-up is the one it is kept with");
+    let found = cache.find(&ask(1, 1, SAME.1, &own), &control(), &own, &words).await.unwrap();
+    assert!(matches!(found.tier, Tier::Semantic(_)), "{:?}", found.tier);
+    for question in [SAME.0, SAME.1] {
+        assert!(find(&cache, &ask(1, 1, question, &built_in), &control(), &built_in).is_none(), "another embedder");
+    }
+    let other = with("embeddings: { model: p/e, dimensions: 7 }");
+    assert_ne!(ask(1, 1, 0, &other).partition, ask(1, 1, 0, &own).partition);
+    assert!(cache.find(&ask(1, 1, 2, &own), &control(), &own, &words).await.is_none(), "the verifier stays");
+}
+
+#[tokio::test]
+async fn what_is_kept_while_the_embeddings_model_is_down_is_found_exactly_only() {
+    let (cache, words) = (Cache::new(1 << 20), Words::default());
+    let own = with("embeddings: { model: p/e }");
+    words.down.store(true, Ordering::Relaxed);
+    let asked = ask(1, 1, SAME.0, &own);
+    assert!(cache.find(&asked, &control(), &own, &words).await.is_none());
+    cache.keep(asked, answer(1, 1), MADE, &own);
+    words.down.store(false, Ordering::Relaxed);
+    let found = cache.find(&ask(1, 1, SAME.0, &own), &control(), &own, &words).await.unwrap();
+    assert_eq!(found.tier, Tier::Exact);
+    assert!(cache.find(&ask(1, 1, SAME.1, &own), &control(), &own, &words).await.is_none());
+    let refreshed = ask(1, 1, SAME.0, &own);
+    cache.prepare(&refreshed, &own, &words).await;
+    cache.keep(refreshed, answer(1, 1), MADE, &own);
+    assert!(cache.find(&ask(1, 1, SAME.1, &own), &control(), &own, &words).await.is_some());
+}
+
+#[tokio::test]
+async fn a_second_opinion_can_only_take_a_hit_away() {
+    let (cache, words) = (Cache::new(1 << 20), Words::default());
+    let (lax, strict) = (
+        with("second_opinion: { model: p/e, min_similarity: 0.1 }"),
+        with("second_opinion: { model: p/e, min_similarity: 0.999 }"),
+    );
+    cache.keep(ask(1, 1, SAME.0, &lax), answer(1, 1), MADE, &lax);
+    assert!(cache.find(&ask(1, 1, 2, &lax), &control(), &lax, &words).await.is_none());
+    assert_eq!(words.asked().len(), 0, "nobody is asked about what the verifier refuses");
+    assert!(cache.find(&ask(1, 1, SAME.1, &lax), &control(), &lax, &words).await.is_some());
+    assert!(cache.find(&ask(1, 1, SAME.1, &strict), &control(), &strict, &words).await.is_none());
+    assert_eq!(*words.said.lock(), [Some(true), Some(false)]);
+}
+
+#[tokio::test]
+async fn what_is_purged_while_a_second_opinion_is_asked_is_not_found() {
+    let (cache, words) = (Cache::new(1 << 20), Words::default());
+    let rules = with("second_opinion: { model: p/e, min_similarity: 0.1 }");
+    cache.keep(ask(1, 1, SAME.0, &rules), answer(1, 1), MADE, &rules);
+    let asked = ask(1, 1, SAME.1, &rules);
+    let look = control();
+    let mut found = std::pin::pin!(cache.find(&asked, &look, &rules, &words));
+    assert!(found.as_mut().now_or_never().is_none(), "it waits");
+    purge(&cache, 1);
+    assert!(found.await.is_none());
 }

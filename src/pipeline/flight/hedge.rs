@@ -52,8 +52,8 @@ impl Flight {
         self.tried |= bit(serving.index());
         self.attempts += 1;
         let (route, call) = (Arc::clone(self.plan.route()), self.call.clone()?);
-        let attempt = Attempt::new(route, call, serving, why, Arc::clone(&gateway.counter));
         let input = self.counted.input;
+        let attempt = Attempt::new(route, call, serving, why, Arc::clone(&gateway.counter), input);
         let cost = settle::cost(attempt.target(), &Usage { input, ..Usage::default() });
         match self.start(attempt) {
             Next::Try(attempt, request) => Some((Hedge { lease: Some(lease), input, cost }, attempt, request)),

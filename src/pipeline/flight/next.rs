@@ -52,7 +52,8 @@ impl Flight {
                 self.attempts += 1;
                 self.dialled = Some(serving.index());
                 let route = Arc::clone(self.plan.route());
-                let mut attempt = Attempt::new(route, call, serving, why, Arc::clone(&gateway.counter));
+                let counter = Arc::clone(&gateway.counter);
+                let mut attempt = Attempt::new(route, call, serving, why, counter, self.counted.input);
                 attempt.give_tail(tail);
                 if self.continuable() {
                     attempt.keep_text();

@@ -52,7 +52,7 @@ fn policies(limits: &[&str]) -> PolicySet {
 fn ask(set: &PolicySet, key: &str, demand: &Demand) -> Arc<Ask> {
     let who = Subject { tenant: "t", key, user: None, class: "standard", model: "m" };
     let charge = |limit: &Arc<Limit>| Charge {
-        scope: limit.scope_key(&who),
+        scope: limit.scope_key(&who).into(),
         amount: limit.amount_of(demand),
         sunk: 0,
         limit: Arc::clone(limit),

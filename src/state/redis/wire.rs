@@ -56,7 +56,7 @@ pub(super) fn charge_json(one: &Charge, amount: u64) -> String {
 /// A level that is to be restored: `{ charge, value, window }`.
 pub(super) fn level_json(scope: &str, limit: &Arc<Limit>, level: Level) -> String {
     let (value, at) = level.parts();
-    let one = Charge { limit: Arc::clone(limit), scope: scope.to_owned(), amount: 0, sunk: 0 };
+    let one = Charge { limit: Arc::clone(limit), scope: Arc::from(scope), amount: 0, sunk: 0 };
     json(&(charge(&one, 0), value, at))
 }
 

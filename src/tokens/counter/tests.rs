@@ -115,3 +115,20 @@ fn ten_thousand_nested_arrays_are_refused() {
     let model = Catalog::builtin().unwrap().model("openai", "gpt-4o");
     assert!(Counter::new(10).call(&call, &model).unwrap().input > 100);
 }
+
+#[test]
+fn an_element_that_is_no_json_is_refused_whoever_asks() {
+    let catalog = Catalog::builtin().unwrap();
+    let model = catalog.model("openai", "gpt-4o");
+    for (endpoint, field) in
+        [(Endpoint::ChatCompletions, "messages"), (Endpoint::Messages, "messages"), (Endpoint::Responses, "input")]
+    {
+        let good = r#"{"role":"user","content":"hello"}"#;
+        for bad in [r#"{"role":"user" "content":"hello"}"#, r#"{"role":"user","content":"a\q"}"#, "{role}", "[}"] {
+            let body = format!(r#"{{"model":"m","max_tokens":5,"{field}":[{good},{bad}]}}"#);
+            let call = Call::parse(endpoint, Bytes::from(body)).unwrap();
+            let param = Counter::new(10).call(&call, &model).unwrap_err().param.unwrap();
+            assert!(param.starts_with(field), "{endpoint:?} {bad}: {param}");
+        }
+    }
+}

@@ -84,26 +84,41 @@ impl Auth {
         if let Live::Keys { ring, .. } = &self.0 { ring.len().max(1) } else { 1 }
     }
 
+    /// Whether the credentials are made of the body: then it must be in one slice.
+    pub(in crate::upstream) fn signs(&self) -> bool {
+        matches!(self.0, Live::Aws(_))
+    }
+
     /// Puts the credentials on a request, whose other headers and body must be final. Waits only
     /// for a first token. The error is for operators and holds no secret.
     pub(in crate::upstream) async fn apply(&self, request: &mut reqwest::Request) -> Result<Used, String> {
+        if let Live::Aws(signer) = &self.0 {
+            signer.sign(request, SystemTime::now()).await?;
+            return Ok(Used(0));
+        }
+        Ok(self.in_headers(request.headers_mut()).await?.unwrap_or(Used(0)))
+    }
+
+    /// The same for credentials that only need the headers; `None` if they are a signature of all
+    /// of the request.
+    pub(in crate::upstream) async fn in_headers(&self, headers: &mut HeaderMap) -> Result<Option<Used>, String> {
         match &self.0 {
             Live::Nobody => {}
             Live::Keys { header, ring } => {
                 let (index, value) = ring.pick().ok_or("there is no usable key")?;
-                request.headers_mut().insert(header.clone(), value.clone());
-                return Ok(Used(index));
+                headers.insert(header.clone(), value.clone());
+                return Ok(Some(Used(index)));
             }
             Live::Token(token) => {
                 let held = token.get().await.map_err(|why| why.to_string())?;
                 let mut value = HeaderValue::try_from(format!("Bearer {}", held.value.expose_secret()))
                     .map_err(|_| "the token holds characters that no HTTP header can carry")?;
                 value.set_sensitive(true);
-                request.headers_mut().insert(header::AUTHORIZATION, value);
+                headers.insert(header::AUTHORIZATION, value);
             }
-            Live::Aws(signer) => signer.sign(request, SystemTime::now()).await?,
+            Live::Aws(_) => return Ok(None),
         }
-        Ok(Used(0))
+        Ok(Some(Used(0)))
     }
 
     /// Takes note of what the provider said.

@@ -11,7 +11,7 @@ mod google;
 mod keychain;
 mod keyring;
 
-pub(super) use auth::{Auth, Verdict};
+pub(super) use auth::{Auth, Used, Verdict};
 pub(super) use keychain::Keychain;
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ pub(super) fn read(format: Anthropic, heard: &Heard<'_>) -> Result<Asked, Refusa
         bound: Some(bound),
         tools,
         choice,
+        single: body["tool_choice"]["disable_parallel_tool_use"] == true,
         shape: shape(body),
         thinks,
         answers_tools: last.iter().any(|block| block["type"] == "tool_result"),

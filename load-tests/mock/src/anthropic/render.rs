@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::check;
 use crate::answer::{Asked, Block, Numbers, Piece, Step};
-use crate::behaviour::Finish;
+use crate::behaviour::{Finish, Source};
 use crate::format::{Format, Heard};
 use crate::refusal::{Dialect, Refusal};
 use crate::wire::{self, Events};
@@ -40,7 +40,7 @@ impl Format for Anthropic {
     }
 
     fn whole(&self, asked: &Asked, id: u64) -> Value {
-        let content: Vec<Value> = asked.blocks(CALL).iter().map(block).collect();
+        let content: Vec<Value> = asked.blocks(CALL).iter().map(|each| block(each, &asked.behaviour.sources)).collect();
         let mut message = frame(asked, id);
         message["content"] = content.into();
         message["stop_reason"] = reason(asked.finish()).into();
@@ -63,8 +63,9 @@ impl Format for Anthropic {
         let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "mock stream error"}});
         let mut thought = String::new();
         let bad = asked.behaviour.bad_crc && *self == Self::Bedrock;
+        let sources = asked.clone();
         let content = asked.steps(CALL).map(move |step| {
-            let bytes = wire::join(&step_events(&step, &mut thought, wrap));
+            let bytes = wire::join(&step_events(&step, sources.cited(&step), &mut thought, wrap));
             if bad { wire::corrupt(&bytes) } else { bytes }
         });
         let (error, malformed) = match self {
@@ -93,7 +94,7 @@ fn chunk(_: &str, event: &Value) -> Bytes {
     wire::aws("event", "chunk", json!({"bytes": bytes, "p": "abcdef"}).to_string().as_bytes())
 }
 
-fn step_events(step: &Step, thought: &mut String, wrap: fn(&str, &Value) -> Bytes) -> Vec<Bytes> {
+fn step_events(step: &Step, cited: &[Source], thought: &mut String, wrap: fn(&str, &Value) -> Bytes) -> Vec<Bytes> {
     let index = step.block;
     let delta = |delta: Value| {
         wrap("content_block_delta", &json!({"type": "content_block_delta", "index": index, "delta": delta}))
@@ -121,6 +122,7 @@ fn step_events(step: &Step, thought: &mut String, wrap: fn(&str, &Value) -> Byte
         Piece::Call { .. } => parts.push(delta(json!({"type": "input_json_delta", "partial_json": ""}))),
         Piece::Arguments { text, .. } => parts.push(delta(json!({"type": "input_json_delta", "partial_json": text}))),
     }
+    parts.extend(cited.iter().map(|source| delta(json!({"type": "citations_delta", "citation": citation(source)}))));
     if step.closes {
         parts.push(wrap("content_block_stop", &json!({"type": "content_block_stop", "index": index})));
     }
@@ -133,9 +135,18 @@ fn frame(asked: &Asked, id: u64) -> Value {
         "stop_reason": null, "stop_sequence": null})
 }
 
-fn block(block: &Block) -> Value {
+/// As Anthropic's own search cites a page.
+fn citation(source: &Source) -> Value {
+    json!({"type": "web_search_result_location", "cited_text": source.quote, "url": source.url, "title": source.title,
+        "encrypted_index": "RW1vY2s="})
+}
+
+fn block(block: &Block, sources: &[Source]) -> Value {
     match block {
-        Block::Text(text) => json!({"type": "text", "text": text}),
+        Block::Text(text) if sources.is_empty() => json!({"type": "text", "text": text}),
+        Block::Text(text) => {
+            json!({"type": "text", "text": text, "citations": sources.iter().map(citation).collect::<Vec<_>>()})
+        }
         Block::Reasoning(text) => json!({"type": "thinking", "thinking": text, "signature": signature(text)}),
         Block::Call { id, name, arguments } => {
             let input: Value = serde_json::from_str(arguments).unwrap_or_default();

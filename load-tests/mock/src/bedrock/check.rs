@@ -64,6 +64,7 @@ pub(super) fn read(heard: &Heard<'_>) -> Result<Asked, Refusal> {
     }
     messages(&body["messages"], body["toolConfig"].is_object())?;
     let (tools, choice) = tools(&body["toolConfig"])?;
+    let (choice, single) = own_choice(body, &tools, choice)?;
     let last = items(&body["messages"]).last().map(|last| items(&last["content"])).unwrap_or_default();
     let thinking = &body["additionalModelRequestFields"]["thinking"]["type"];
     Ok(Asked {
@@ -74,6 +75,7 @@ pub(super) fn read(heard: &Heard<'_>) -> Result<Asked, Refusal> {
         bound: config["maxTokens"].as_u64(),
         tools,
         choice,
+        single,
         shape: shape(&body["outputConfig"])?,
         thinks: *thinking == "enabled" || *thinking == "adaptive",
         answers_tools: last.iter().any(|block| block["toolResult"].is_object()),
@@ -293,6 +295,38 @@ fn tools(config: &Value) -> Result<(Vec<Tool>, Choice), Refusal> {
         Choice::Auto
     };
     Ok((tools, choice))
+}
+
+/// The choice in Claude's own words, beside which Converse's is one too many; and whether one call is enough.
+fn own_choice(body: &Value, tools: &[Tool], choice: Choice) -> Result<(Choice, bool), Refusal> {
+    let own = &body["additionalModelRequestFields"]["tool_choice"];
+    if own.is_null() {
+        return Ok((choice, false));
+    }
+    if !body["toolConfig"]["toolChoice"].is_null() {
+        return Err(Refusal::invalid(
+            "The model returned the following errors: tool_choice: conflicting values in toolConfig.toolChoice and additionalModelRequestFields",
+        ));
+    }
+    let choice = match own["type"].as_str() {
+        Some("auto") => Choice::Auto,
+        Some("any") => Choice::Any,
+        Some("tool") => {
+            let name = own["name"].as_str().unwrap_or("");
+            if !tools.iter().any(|tool| tool.name == name) {
+                let text =
+                    format!("The model returned the following errors: Tool '{name}' not found in provided tools");
+                return Err(Refusal::invalid(text));
+            }
+            Choice::Named(name.to_owned())
+        }
+        _ => {
+            return Err(Refusal::invalid(
+                "The model returned the following errors: tool_choice: Unable to extract tag using discriminator 'type'",
+            ));
+        }
+    };
+    Ok((choice, own["disable_parallel_tool_use"] == true))
 }
 
 fn shape(config: &Value) -> Result<Shape, Refusal> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::answer::words_in;
-use crate::embeddings::vector;
+use crate::embeddings::{DIMENSIONS, vector};
 use crate::format::{Heard, items, stranger};
 use crate::refusal::Refusal;
 
@@ -33,9 +33,9 @@ fn titan(body: &Value) -> Result<(Value, u64), Refusal> {
             "Malformed input request: #: required key [inputText] not found, please reformat your input and try again.",
         ));
     };
-    let size = body["dimensions"].as_u64().unwrap_or(8);
+    let size = body["dimensions"].as_u64();
     let words = words_in(&body["inputText"]);
-    let vector = vector(text, usize::try_from(size).unwrap_or(8));
+    let vector = vector(text, size.and_then(|size| usize::try_from(size).ok()).unwrap_or(DIMENSIONS));
     Ok((json!({"embedding": vector, "embeddingsByType": {"float": vector}, "inputTextTokenCount": words}), words))
 }
 
@@ -57,7 +57,7 @@ fn cohere(body: &Value) -> Result<(Value, u64), Refusal> {
             "Malformed input request: #/texts: expected 1 to 96 items, please reformat your input and try again.",
         ));
     }
-    let size = usize::try_from(body["output_dimension"].as_u64().unwrap_or(8)).unwrap_or(8);
+    let size = body["output_dimension"].as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(DIMENSIONS);
     let vectors: Vec<Vec<f32>> = texts.iter().map(|text| vector(text.as_str().unwrap_or(""), size)).collect();
     let by_type = body["embedding_types"].is_array();
     let (embeddings, kind) =

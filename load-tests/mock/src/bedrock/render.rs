@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::check;
 use crate::answer::{Asked, Block, Numbers, Piece, Step};
-use crate::behaviour::Finish;
+use crate::behaviour::{Finish, Source};
 use crate::format::{Format, Heard};
 use crate::refusal::{Dialect, Refusal};
 use crate::wire::{self, Events};
@@ -27,15 +27,16 @@ impl Format for Converse {
     }
 
     fn whole(&self, asked: &Asked, _: u64) -> Value {
-        let content: Vec<Value> = asked.blocks(CALL).iter().map(block).collect();
+        let content: Vec<Value> = asked.blocks(CALL).iter().map(|each| block(each, &asked.behaviour.sources)).collect();
         json!({"metrics": {"latencyMs": 1}, "output": {"message": {"content": content, "role": "assistant"}},
             "stopReason": reason(asked.finish()), "usage": usage(asked.numbers())})
     }
 
     fn events(&self, asked: &Asked, _: u64) -> Events {
         let bad = asked.behaviour.bad_crc;
+        let sources = asked.clone();
         let content = asked.steps(CALL).map(move |step| {
-            let bytes = wire::join(&frames(&step));
+            let bytes = wire::join(&frames(&step, sources.cited(&step)));
             if bad { wire::corrupt(&bytes) } else { bytes }
         });
         let mut end = vec![event("messageStop", json!({"stopReason": reason(asked.finish())}))];
@@ -63,7 +64,7 @@ fn event(name: &str, mut payload: Value) -> Bytes {
     wire::aws("event", name, payload.to_string().as_bytes())
 }
 
-fn frames(step: &Step) -> Vec<Bytes> {
+fn frames(step: &Step, cited: &[Source]) -> Vec<Bytes> {
     let index = step.block;
     let delta = |delta: Value| event("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta}));
     let mut frames = Vec::new();
@@ -82,15 +83,24 @@ fn frames(step: &Step) -> Vec<Bytes> {
         }
         Piece::Arguments { text, .. } => frames.push(delta(json!({"toolUse": {"input": text}}))),
     }
+    frames.extend(cited.iter().map(|source| delta(json!({"citation": citation(source)}))));
     if step.closes {
         frames.push(event("contentBlockStop", json!({"contentBlockIndex": index})));
     }
     frames
 }
 
-fn block(block: &Block) -> Value {
+fn citation(source: &Source) -> Value {
+    json!({"title": source.title, "sourceContent": [{"text": source.quote}], "location": {"web": {"url": source.url}}})
+}
+
+fn block(block: &Block, sources: &[Source]) -> Value {
     match block {
-        Block::Text(text) => json!({"text": text}),
+        Block::Text(text) if sources.is_empty() => json!({"text": text}),
+        Block::Text(text) => {
+            let citations: Vec<Value> = sources.iter().map(citation).collect();
+            json!({"citationsContent": {"content": [{"text": text}], "citations": citations}})
+        }
         Block::Reasoning(text) => {
             json!({"reasoningContent": {"reasoningText": {"text": text, "signature": SIGNATURE}}})
         }

@@ -79,7 +79,11 @@ pub(super) fn read(format: Gemini, heard: &Heard<'_>) -> Result<Asked, Refusal> 
     }
     let tools = tools(&body["tools"], format.vertex)?;
     let json = config["responseMimeType"] == "application/json";
-    if json && !tools.is_empty() && !heard.model.starts_with("gemini-3") {
+    let searches = items(&body["tools"]).iter().any(|tool| tool["googleSearch"].is_object());
+    if searches && !tools.is_empty() {
+        return Err(Refusal::invalid("Tool use with function calling is unsupported"));
+    }
+    if json && (searches || !tools.is_empty()) && !heard.model.starts_with("gemini-3") {
         return Err(Refusal::invalid("Function calling with a response mime type: 'application/json' is unsupported"));
     }
     let schemas = ["responseSchema", "responseJsonSchema", "_responseJsonSchema"].map(|name| &config[name]);
@@ -98,6 +102,7 @@ pub(super) fn read(format: Gemini, heard: &Heard<'_>) -> Result<Asked, Refusal> 
         bound: config["maxOutputTokens"].as_u64(),
         choice: choice(&body["toolConfig"]["functionCallingConfig"], &tools)?,
         tools,
+        single: false,
         shape: match (schema, json) {
             (Some(schema), _) => Shape::Schema(schema.clone()),
             (None, true) => Shape::Object,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::schema::{camel, unknown};
 use crate::answer::words_in;
-use crate::embeddings::vector;
+use crate::embeddings::{DIMENSIONS, vector};
 use crate::format::{Heard, items, stranger};
 use crate::refusal::Refusal;
 
@@ -44,7 +44,8 @@ fn one(request: &Value, at: &str) -> Result<Value, Refusal> {
         return Err(Refusal::invalid("* EmbedContentRequest.content: content is not specified\n"));
     }
     let text: String = parts.iter().filter_map(|part| part["text"].as_str()).collect();
-    let size = usize::try_from(request["outputDimensionality"].as_u64().unwrap_or(8)).unwrap_or(8);
+    let size =
+        request["outputDimensionality"].as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(DIMENSIONS);
     Ok(json!({"values": vector(&text, size)}))
 }
 
@@ -61,7 +62,10 @@ pub(crate) fn predict(heard: &Heard<'_>) -> Result<Value, Refusal> {
     if heard.model.starts_with("gemini-embedding") && instances.len() > 1 {
         return Err(Refusal::invalid("The model only supports one instance per request."));
     }
-    let size = usize::try_from(body["parameters"]["outputDimensionality"].as_u64().unwrap_or(8)).unwrap_or(8);
+    let size = body["parameters"]["outputDimensionality"]
+        .as_u64()
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(DIMENSIONS);
     let predictions: Result<Vec<Value>, Refusal> = instances
         .iter()
         .map(|instance| {

@@ -34,20 +34,26 @@ impl Format for Gemini {
         let mut parts: Vec<Value> = asked.blocks("").iter().map(part).collect();
         sign(asked, &mut parts);
         let candidates: Vec<Value> = (0..asked.choices)
-            .map(|index| json!({"content": {"parts": parts, "role": "model"}, "finishReason": reason(asked.finish()), "index": index}))
+            .map(|index| {
+                let mut candidate = json!({"content": {"parts": parts, "role": "model"},
+                    "finishReason": reason(asked.finish()), "index": index});
+                ground(asked, &mut candidate);
+                candidate
+            })
             .collect();
         answer(asked, id, &candidates, asked.behaviour.usage.then(|| usage(asked.numbers())))
     }
 
     fn events(&self, asked: &Asked, id: u64) -> Events {
         let numbers = asked.numbers();
-        let format = *self;
+        let (format, grounded) = (*self, asked.clone());
         let head = answer(asked, id, &[], None);
         let with_usage = asked.behaviour.usage;
         let chunk = move |parts: Value, finish: Option<&str>, said: u64, first: bool| {
             let mut candidate = json!({"content": {"parts": parts, "role": "model"}, "index": 0});
             if let Some(finish) = finish {
                 candidate["finishReason"] = finish.into();
+                ground(&grounded, &mut candidate);
             }
             let mut event = head.clone();
             event["candidates"] = json!([candidate]);
@@ -58,7 +64,11 @@ impl Format for Gemini {
             format.frame(&event, first)
         };
         let silent = asked.steps("").next().is_none();
-        let end_event = chunk(json!([{"text": ""}]), Some(reason(asked.finish())), 0, silent);
+        let mut last = json!([{"text": ""}]);
+        if thinks(asked) && asked.finish() != Finish::ToolCalls {
+            last[0]["thoughtSignature"] = SIGNATURE.into();
+        }
+        let end_event = chunk(last, Some(reason(asked.finish())), 0, silent);
         let mut end = vec![end_event];
         if !self.sse {
             end.push(Bytes::from_static(b"\n]"));
@@ -136,12 +146,35 @@ fn part(block: &Block) -> Value {
     }
 }
 
-/// The first call is signed by models that think.
+fn thinks(asked: &Asked) -> bool {
+    asked.thinks || asked.behaviour.reasoning.is_some() || asked.model.starts_with("gemini-3")
+}
+
+/// The first call is signed by models that think; where none is, the last text.
 fn sign(asked: &Asked, parts: &mut [Value]) {
-    let thinks = asked.thinks || asked.behaviour.reasoning.is_some() || asked.model.starts_with("gemini-3");
-    if let Some(call) = parts.iter_mut().find(|part| thinks && part["functionCall"].is_object()) {
-        call["thoughtSignature"] = SIGNATURE.into();
+    if !thinks(asked) {
+        return;
     }
+    let call = parts.iter().position(|part| part["functionCall"].is_object());
+    let text = parts.iter().rposition(|part| part["text"].is_string() && part["thought"] != true);
+    if let Some(part) = call.or(text).and_then(|at| parts.get_mut(at)) {
+        part["thoughtSignature"] = SIGNATURE.into();
+    }
+}
+
+/// Says what the text rests on, in bytes of it; an offset of 0 is left out.
+fn ground(asked: &Asked, candidate: &mut Value) {
+    let sources = &asked.behaviour.sources;
+    if sources.is_empty() {
+        return;
+    }
+    let said = asked.said();
+    let chunks: Vec<Value> =
+        sources.iter().map(|source| json!({"web": {"uri": source.url, "title": source.title}})).collect();
+    let indices: Vec<usize> = (0..chunks.len()).collect();
+    let support = json!({"segment": {"endIndex": said.len(), "text": said}, "groundingChunkIndices": indices});
+    candidate["groundingMetadata"] =
+        json!({"groundingChunks": chunks, "groundingSupports": [support], "webSearchQueries": ["mock"]});
 }
 
 fn answer(asked: &Asked, id: u64, candidates: &[Value], usage: Option<Value>) -> Value {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::read;
 use crate::answer::{Asked, Block, Numbers, Piece};
-use crate::behaviour::Finish;
+use crate::behaviour::{Finish, Source};
 use crate::format::{Format, Heard};
 use crate::refusal::{Dialect, Refusal};
 use crate::wire::{self, Events};
@@ -64,9 +64,18 @@ impl Format for OpenAi {
             prelude.push(frame.chunk("\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "null"));
         }
         let chat = self.chat;
+        let (asked, mut said) = (asked.clone(), 0);
         let content = steps.map(move |step| {
             let body = if chat { chat_delta(&step.piece) } else { legacy_delta(&step.piece) };
-            Bytes::from(frame.chunk(&body, "null"))
+            let mut chunk = frame.chunk(&body, "null");
+            if let Piece::Text(text) = &step.piece {
+                said += text.chars().count();
+            }
+            for source in asked.cited(&step).iter().filter(|_| chat) {
+                let body = format!("\"delta\":{{\"annotations\":[{}]}}", annotation(source, said));
+                chunk.push_str(&frame.chunk(&body, "null"));
+            }
+            Bytes::from(chunk)
         });
         Events {
             prelude: prelude.into_iter().map(Bytes::from).collect(),
@@ -84,7 +93,7 @@ impl OpenAi {
         let blocks = asked.blocks(CALL);
         let finish = reason(asked.finish());
         let mut choice = if self.chat {
-            json!({"index": index, "finish_reason": finish, "logprobs": null, "message": message(&blocks)})
+            json!({"index": index, "finish_reason": finish, "logprobs": null, "message": message(&blocks, &asked.behaviour.sources)})
         } else {
             let text: String = blocks
                 .iter()
@@ -103,12 +112,18 @@ impl OpenAi {
 }
 
 /// The assistant's message.
-fn message(blocks: &[Block]) -> Value {
+fn message(blocks: &[Block], sources: &[Source]) -> Value {
     let mut message = json!({"role": "assistant", "content": null, "refusal": null});
     let mut calls = Vec::new();
     for block in blocks {
         match block {
-            Block::Text(text) => message["content"] = text.clone().into(),
+            Block::Text(text) => {
+                message["content"] = text.clone().into();
+                let said = text.chars().count();
+                if !sources.is_empty() {
+                    message["annotations"] = sources.iter().map(|source| annotation(source, said)).collect();
+                }
+            }
             // DeepSeek's field, which vLLM and others took over.
             Block::Reasoning(text) => message["reasoning_content"] = text.clone().into(),
             Block::Call { id, name, arguments } => {
@@ -122,6 +137,12 @@ fn message(blocks: &[Block]) -> Value {
         message["content"] = "".into();
     }
     message
+}
+
+/// The whole text rests on a page.
+fn annotation(source: &Source, said: usize) -> Value {
+    let cited = json!({"url": source.url, "title": source.title, "start_index": 0, "end_index": said});
+    json!({"type": "url_citation", "url_citation": cited})
 }
 
 fn reason(finish: Finish) -> &'static str {

@@ -32,6 +32,7 @@ pub(super) fn read(format: OpenAi, heard: &Heard<'_>) -> Result<Asked, Refusal> 
         bound,
         tools: items(&body["tools"]).iter().map(tool).collect(),
         choice: choice(body)?,
+        single: body["parallel_tool_calls"] == false,
         shape: shape(&body["response_format"]),
         thinks: false,
         answers_tools: items(&body["messages"]).last().is_some_and(|last| last["role"] == "tool"),

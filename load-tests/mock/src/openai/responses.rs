@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::read;
 use crate::answer::{Asked, Block, Numbers, Piece, Shape, Step, words_in};
-use crate::behaviour::{Finish, Reason};
+use crate::behaviour::{Finish, Reason, Source};
 use crate::format::{Format, Heard, items};
 use crate::refusal::{Dialect, Refusal};
 use crate::wire::{self, Events};
@@ -48,6 +48,7 @@ impl Format for Responses {
             bound: body["max_output_tokens"].as_u64(),
             tools: read::tools(&body["tools"]),
             choice: read::choice(body)?,
+            single: body["parallel_tool_calls"] == false,
             shape: match format["type"].as_str() {
                 Some("json_object") => Shape::Object,
                 Some("json_schema") => Shape::Schema(format["schema"].clone()),
@@ -63,7 +64,7 @@ impl Format for Responses {
     fn whole(&self, asked: &Asked, id: u64) -> Value {
         let blocks = asked.blocks(CALL);
         let output: Vec<Value> =
-            blocks.iter().enumerate().map(|(index, block)| item(block, id, index, "completed")).collect();
+            blocks.iter().enumerate().map(|(index, block)| item(asked, block, (id, index), "completed")).collect();
         response(asked, id, status(asked), &output)
     }
 
@@ -74,10 +75,10 @@ impl Format for Responses {
             numbered.event("response.created", json!({"response": begun})),
             numbered.event("response.in_progress", json!({"response": begun})),
         ];
-        let mut open = Open { id, numbered, text: String::new(), call: Value::Null };
+        let mut open = Open { asked: asked.clone(), id, numbered, text: String::new(), call: Value::Null };
         // The last events are numbered after all content, whose count is known.
         let blocks = asked.blocks(CALL);
-        let after = 2 + asked.steps(CALL).map(|step| sent(&step)).sum::<u64>();
+        let after = 2 + asked.steps(CALL).map(|step| sent(&step) + asked.cited(&step).len() as u64).sum::<u64>();
         let done = self.whole(asked, id);
         let name = if status(asked) == "completed" { "response.completed" } else { "response.incomplete" };
         let mut last = Numbered { next: after };
@@ -142,10 +143,10 @@ fn usage(numbers: Numbers) -> Value {
         "output_tokens_details": {"reasoning_tokens": reasoning}, "total_tokens": input + output})
 }
 
-fn item(block: &Block, id: u64, index: usize, status: &str) -> Value {
+fn item(asked: &Asked, block: &Block, (id, index): (u64, usize), status: &str) -> Value {
     match block {
         Block::Text(text) => json!({"type": "message", "id": format!("msg_mock{id}_{index}"), "status": status,
-            "role": "assistant", "content": [part(text)]}),
+            "role": "assistant", "content": [part(text, &asked.behaviour.sources)]}),
         Block::Reasoning(text) => json!({"type": "reasoning", "id": format!("rs_mock{id}_{index}"),
             "summary": [{"type": "summary_text", "text": text}]}),
         Block::Call { id: call, name, arguments } => {
@@ -155,8 +156,15 @@ fn item(block: &Block, id: u64, index: usize, status: &str) -> Value {
     }
 }
 
-fn part(text: &str) -> Value {
-    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+fn part(text: &str, sources: &[Source]) -> Value {
+    let cited: Vec<Value> = sources.iter().map(|source| annotation(source, text)).collect();
+    json!({"type": "output_text", "text": text, "annotations": cited, "logprobs": []})
+}
+
+/// The whole text rests on a page.
+fn annotation(source: &Source, text: &str) -> Value {
+    json!({"type": "url_citation", "url": source.url, "title": source.title, "start_index": 0,
+        "end_index": text.chars().count()})
 }
 
 /// How many events a step becomes.
@@ -192,6 +200,7 @@ impl Numbered {
 
 /// The item being streamed.
 struct Open {
+    asked: Asked,
     id: u64,
     numbered: Numbered,
     text: String,
@@ -202,7 +211,8 @@ impl Open {
     fn step(&mut self, step: &Step, blocks: &[Block]) -> Bytes {
         let (id, index) = (self.id, step.block);
         let mut parts = Vec::new();
-        let whole = |status| blocks.get(index).map_or(Value::Null, |block| item(block, id, index, status));
+        let asked = self.asked.clone();
+        let whole = |status| blocks.get(index).map_or(Value::Null, |block| item(&asked, block, (id, index), status));
         if step.opens {
             self.text.clear();
             let mut empty = whole("in_progress");
@@ -244,13 +254,22 @@ impl Open {
             fields
         };
         let make = |text: &str| {
-            if names.index == "content_index" { part(text) } else { json!({"type": "summary_text", "text": text}) }
+            if names.index == "content_index" {
+                part(text, if text.is_empty() { &[] } else { &self.asked.behaviour.sources })
+            } else {
+                json!({"type": "summary_text", "text": text})
+            }
         };
         if step.opens {
             parts.push(self.numbered.event(names.part_added, with(at(&self.call), "part", make(""))));
         }
         self.text.push_str(text);
         parts.push(self.numbered.event(names.delta, with(at(&self.call), "delta", text.into())));
+        for (number, source) in self.asked.cited(step).iter().enumerate() {
+            let mut fields = with(at(&self.call), "annotation_index", number.into());
+            fields["annotation"] = annotation(source, &self.text);
+            parts.push(self.numbered.event("response.output_text.annotation.added", fields));
+        }
         if step.closes {
             let all = self.text.clone();
             parts.push(self.numbered.event(names.done, with(at(&self.call), "text", all.as_str().into())));

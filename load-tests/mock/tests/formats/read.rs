@@ -14,6 +14,8 @@ pub(crate) struct Said {
     /// Prompt, of that cached, and answer.
     pub(crate) usage: (u64, u64, u64),
     pub(crate) finish: String,
+    /// URLs and titles of what the text cites.
+    pub(crate) sources: Vec<(String, String)>,
 }
 
 fn text(value: &Value) -> &str {
@@ -32,6 +34,17 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+/// Takes sources: objects with a URL and a title, under any of their names.
+fn cite(said: &mut Said, sources: &[Value]) {
+    for source in sources {
+        let inner = ["url_citation", "web"].into_iter().map(|name| &source[name]).find(|inner| inner.is_object());
+        let page = inner.unwrap_or(source);
+        let url =
+            [&page["url"], &page["uri"], &source["location"]["web"]["url"]].into_iter().find(|url| url.is_string());
+        said.sources.push((string(url.unwrap()), string(&page["title"])));
+    }
+}
+
 fn parsed(arguments: &str) -> Value {
     serde_json::from_str(if arguments.is_empty() { "{}" } else { arguments }).unwrap()
 }
@@ -48,6 +61,7 @@ pub(crate) fn whole(speak: Speak, body: &Value) -> Said {
                 said.calls
                     .push((text(&call["function"]["name"]).to_owned(), parsed(text(&call["function"]["arguments"]))));
             }
+            cite(&mut said, list(&message["annotations"]));
             said.finish = string(&body["choices"][0]["finish_reason"]);
             openai_usage(&mut said, &body["usage"]);
         }
@@ -55,7 +69,10 @@ pub(crate) fn whole(speak: Speak, body: &Value) -> Said {
         Speak::Anthropic | Speak::VertexClaude | Speak::BedrockClaude => {
             for block in list(&body["content"]) {
                 match text(&block["type"]) {
-                    "text" => said.text += text(&block["text"]),
+                    "text" => {
+                        said.text += text(&block["text"]);
+                        cite(&mut said, list(&block["citations"]));
+                    }
                     "thinking" => said.thought += text(&block["thinking"]),
                     _ => said.calls.push((text(&block["name"]).to_owned(), block["input"].clone())),
                 }
@@ -67,6 +84,9 @@ pub(crate) fn whole(speak: Speak, body: &Value) -> Said {
         Speak::Converse => {
             for block in list(&body["output"]["message"]["content"]) {
                 said.text += text(&block["text"]);
+                let cited = &block["citationsContent"];
+                said.text += text(&cited["content"][0]["text"]);
+                cite(&mut said, list(&cited["citations"]));
                 said.thought += text(&block["reasoningContent"]["reasoningText"]["text"]);
                 if block["toolUse"].is_object() {
                     said.calls.push((text(&block["toolUse"]["name"]).to_owned(), block["toolUse"]["input"].clone()));
@@ -100,7 +120,10 @@ fn aws_usage(said: &mut Said, usage: &Value) {
 fn responses(said: &mut Said, body: &Value) {
     for item in list(&body["output"]) {
         match text(&item["type"]) {
-            "message" => said.text += text(&item["content"][0]["text"]),
+            "message" => {
+                said.text += text(&item["content"][0]["text"]);
+                cite(said, list(&item["content"][0]["annotations"]));
+            }
             "reasoning" => said.thought += text(&item["summary"][0]["text"]),
             _ => said.calls.push((text(&item["name"]).to_owned(), parsed(text(&item["arguments"])))),
         }
@@ -125,6 +148,7 @@ fn google(said: &mut Said, body: &Value) {
             said.calls.push((text(&part["functionCall"]["name"]).to_owned(), part["functionCall"]["args"].clone()));
         }
     }
+    cite(said, list(&body["candidates"][0]["groundingMetadata"]["groundingChunks"]));
     if let Some(finish) = body["candidates"][0]["finishReason"].as_str() {
         finish.clone_into(&mut said.finish);
     }
@@ -150,6 +174,8 @@ pub(crate) fn stream(speak: Speak, bytes: &[u8]) -> Said {
             let mut said = Said::default();
             responses(&mut said, &events.last().unwrap()["response"]);
             assert_eq!(said.text, deltas);
+            let added = events.iter().filter(|event| event["type"] == "response.output_text.annotation.added");
+            assert_eq!(added.count(), said.sources.len());
             said
         }
         Speak::Anthropic | Speak::VertexClaude => claude(&sse(bytes)),
@@ -180,6 +206,7 @@ fn chunks(events: &[Value]) -> Said {
         let delta = &choice["delta"];
         said.text += text(&delta["content"]);
         said.thought += text(&delta["reasoning_content"]);
+        cite(&mut said, list(&delta["annotations"]));
         for call in list(&delta["tool_calls"]) {
             let index = usize::try_from(number(&call["index"])).unwrap();
             if let Some(name) = call["function"]["name"].as_str() {
@@ -216,6 +243,9 @@ fn claude(events: &[Value]) -> Said {
             }
             "content_block_delta" => {
                 assert_eq!(open, Some(index));
+                if delta["type"] == "citations_delta" {
+                    cite(&mut said, std::slice::from_ref(&delta["citation"]));
+                }
                 for (kind, name, into) in [
                     ("text_delta", "text", "text"),
                     ("thinking_delta", "thinking", "thinking"),
@@ -261,6 +291,9 @@ fn converse(frames: &[(String, Value)]) -> Said {
             "contentBlockDelta" => {
                 said.text += text(&delta["text"]);
                 said.thought += text(&delta["reasoningContent"]["text"]);
+                if delta["citation"].is_object() {
+                    cite(&mut said, std::slice::from_ref(&delta["citation"]));
+                }
                 if let Some(input) = delta["toolUse"]["input"].as_str() {
                     calls.iter_mut().find(|call| call.0 == index).unwrap().2 += input;
                 }

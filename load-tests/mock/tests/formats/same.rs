@@ -48,6 +48,17 @@ async fn text_thoughts_and_parallel_calls_are_the_same_in_every_format() {
 }
 
 #[tokio::test]
+async fn sources_are_the_same_in_every_format() {
+    let lab = Lab::start().await;
+    let pages = [("https://example.com/r", "River"), ("https://example.com/z", "Zürich")];
+    let sources = pages.map(|(url, title)| json!({"url": url, "title": title, "quote": "It runs."}));
+    for (speak, said) in everywhere(&lab, json!({"text": "The river runs.", "sources": sources})).await {
+        let expected = pages.map(|(url, title)| (url.to_owned(), title.to_owned()));
+        assert_eq!((said.text.as_str(), &said.sources[..]), ("The river runs.", &expected[..]), "{speak:?}");
+    }
+}
+
+#[tokio::test]
 async fn plain_answers_are_the_same_in_every_format() {
     let lab = Lab::start().await;
     for (behaviour, finish) in [(json!({"tokens": 25}), "stop"), (json!({"text": "cut", "finish": "length"}), "length")]

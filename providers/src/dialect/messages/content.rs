@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::call::BadRequest;
-use crate::hub::{Blob, CacheMark, Extra, Media, Message, Part, Role, ToolResult, WireCache};
+use crate::hub::{Blob, CacheMark, Media, Message, Part, Role, ToolResult, WireCache, asks_for_citations, seal};
 use crate::text::{Text, some, str_of};
 
 #[derive(Deserialize)]
@@ -46,9 +46,8 @@ struct WireBlock<'a> {
     #[serde(borrow)]
     data: Option<Text<'a>>,
     cache_control: Option<WireCache>,
-    /// Where another provider's seal on a call was put; clients send blocks back as they came.
     #[serde(borrow)]
-    extra_content: Option<Extra<'a>>,
+    citations: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -91,8 +90,8 @@ pub(super) fn conversation<'a>(raw: &[&'a RawValue], messages: &mut Vec<Message<
         let Some(content) = some(wire.content) else {
             return Err(BadRequest::field(&field, format!("`{field}` is missing")));
         };
-        let parts = blocks(content, &field, &mut calls)?;
-        messages.push(Message { role, name: None, parts, text_signature: None, index });
+        let (parts, text_signature) = seal::unsealed(blocks(content, &field, &mut calls)?);
+        messages.push(Message { role, name: None, parts, text_signature, index });
     }
     Ok(())
 }
@@ -130,10 +129,13 @@ fn block<'a>(wire: WireBlock<'a>, at: &str, calls: &mut Calls<'a>) -> Result<Par
         }
         "document" => {
             let source = wire.source.ok_or_else(|| missing("source"))?;
+            let name = wire.title.map(|title| title.0);
+            let cited = asks_for_citations(wire.citations);
             if str_of(source.r#type.as_ref()) == "text" {
-                return Ok(Part::Text(source.data.ok_or_else(|| missing("source.data"))?.0));
+                let text = source.data.ok_or_else(|| missing("source.data"))?.0;
+                return Ok(if cited { Part::File { media: Media::Text(text), name, cited } } else { Part::Text(text) });
             }
-            Ok(Part::File { media: media(source, at)?, name: wire.title.map(|title| title.0) })
+            Ok(Part::File { media: media(source, at)?, name, cited })
         }
         "tool_use" => {
             let (Some(id), Some(name)) = (wire.id, wire.name) else {
@@ -141,8 +143,7 @@ fn block<'a>(wire: WireBlock<'a>, at: &str, calls: &mut Calls<'a>) -> Result<Par
             };
             calls.insert(id.0.clone(), name.0.clone());
             let arguments = some(wire.input).map_or(Cow::Borrowed("{}"), |input| Cow::Borrowed(input.get()));
-            let signature = wire.extra_content.and_then(Extra::seal);
-            Ok(Part::ToolCall { id: id.0, name: name.0, arguments, signature })
+            Ok(Part::ToolCall { id: id.0, name: name.0, arguments, signature: None })
         }
         "tool_result" => tool_result(wire, at, calls),
         "thinking" => Ok(Part::Thinking { text: or_empty(wire.thinking), signature: or_empty(wire.signature) }),

@@ -1,10 +1,10 @@
 //! The request to a provider that speaks Messages itself: the client's own bytes and headers.
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::adapter::{Target, UpstreamRequest};
+use crate::body::Body;
 use crate::call::{Call, Endpoint};
 use crate::openai::OpenAi;
 use crate::openai::request::splice;
@@ -20,9 +20,9 @@ pub(crate) fn native(call: &Call, target: &Target) -> UpstreamRequest {
     request
 }
 
-fn body(call: &Call, target: &Target) -> Bytes {
+fn body(call: &Call, target: &Target) -> Body {
     if call.model == target.model {
-        return call.body.clone();
+        return call.body.clone().into();
     }
     splice(call, vec![(call.model_span.clone(), Value::from(target.model.as_str()).to_string())])
 }

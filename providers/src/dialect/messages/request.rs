@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::content;
 use crate::call::{BadRequest, Call, optional};
 use crate::hub::{
-    CacheMark, ChatRequest, Effort, Format, Message, Reasoning, Role, Sampling, Tool, ToolChoice, WireCache,
+    CacheMark, ChatRequest, Effort, Format, Message, Reasoning, Role, Sampling, Tool, ToolChoice, WebSearch, WireCache,
 };
 use crate::text::{Text, some, str_of};
 
@@ -61,13 +61,14 @@ pub(crate) fn request(call: &Call) -> Result<ChatRequest<'_>, BadRequest> {
         messages.push(Message { role: Role::System, name: None, parts, text_signature: None, index: 0 });
     }
     content::conversation(&body.messages, &mut messages)?;
+    let (tools, web_search) = tools(body.tools)?;
     let (tool_choice, parallel_tools) = choice(body.tool_choice)?;
     let output = optional::<OutputConfig<'_>>(body.output_config, "output_config", "an object")?;
     let form = output.as_ref().and_then(|output| output.format).or(body.output_format);
     let format = Format::read(form).map_err(|bad| renamed(&bad, "output_config.format"))?;
     Ok(ChatRequest {
         messages,
-        tools: tools(body.tools)?,
+        tools,
         tool_choice,
         parallel_tools,
         format,
@@ -76,6 +77,7 @@ pub(crate) fn request(call: &Call) -> Result<ChatRequest<'_>, BadRequest> {
         reasoning: reasoning(&body, output.as_ref())?,
         user: call.user.as_deref().map(Cow::Borrowed),
         service_tier: tier(body.service_tier)?,
+        web_search,
         ..ChatRequest::default()
     })
 }
@@ -149,11 +151,37 @@ struct WireTool<'a> {
     input_schema: Option<&'a RawValue>,
     strict: Option<bool>,
     cache_control: Option<WireCache>,
+    #[serde(borrow)]
+    user_location: Option<&'a RawValue>,
+    #[serde(borrow)]
+    allowed_domains: Option<&'a RawValue>,
+    #[serde(borrow)]
+    blocked_domains: Option<&'a RawValue>,
 }
 
-fn tools(raw: Option<&RawValue>) -> Result<Vec<Tool<'_>>, BadRequest> {
-    let tools = optional::<Vec<WireTool<'_>>>(raw, "tools", "an array of tools")?.unwrap_or_default();
-    tools.into_iter().enumerate().map(|(index, wire)| tool(wire, index)).collect()
+/// The tools, and the search of the web, which every provider does in its own way.
+fn tools(raw: Option<&RawValue>) -> Result<(Vec<Tool<'_>>, Option<WebSearch>), BadRequest> {
+    let wires = optional::<Vec<WireTool<'_>>>(raw, "tools", "an array of tools")?.unwrap_or_default();
+    let (mut tools, mut search) = (Vec::with_capacity(wires.len()), None);
+    for (index, wire) in wires.into_iter().enumerate() {
+        if str_of(wire.r#type.as_ref()).starts_with("web_search_") {
+            search = Some(web_search(&wire, index)?);
+        } else {
+            tools.push(tool(wire, index)?);
+        }
+    }
+    Ok((tools, search))
+}
+
+fn web_search(wire: &WireTool<'_>, index: usize) -> Result<WebSearch, BadRequest> {
+    for (name, raw) in [("allowed_domains", wire.allowed_domains), ("blocked_domains", wire.blocked_domains)] {
+        if some(raw).is_some_and(|raw| raw.get() != "[]") {
+            let field = format!("tools[{index}].{name}");
+            let message = format!("`{field}`: this model's provider cannot keep its search to some domains");
+            return Err(BadRequest::field(field, message));
+        }
+    }
+    Ok(WebSearch::new(&format!("tools[{index}]"), wire.user_location))
 }
 
 fn tool(wire: WireTool<'_>, index: usize) -> Result<Tool<'_>, BadRequest> {
@@ -163,12 +191,8 @@ fn tool(wire: WireTool<'_>, index: usize) -> Result<Tool<'_>, BadRequest> {
         let message = format!("`{field}` is `{kind}`: tools that Anthropic runs itself cannot be translated");
         return Err(BadRequest::field(field, message));
     }
-    let Some(name) = wire.name.filter(|name| !name.as_str().is_empty()) else {
-        let field = format!("tools[{index}].name");
-        return Err(BadRequest::field(&field, format!("`{field}` is missing")));
-    };
     Ok(Tool {
-        name: name.0,
+        name: Tool::named(wire.name, &format!("tools[{index}].name"))?,
         description: wire.description.map(|text| text.0),
         parameters: some(wire.input_schema),
         strict: wire.strict,

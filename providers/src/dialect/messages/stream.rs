@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::whole;
 use crate::adapter::{Exchange, Usage};
+use crate::dialect::cite;
 use crate::dialect::seam::Encoder;
 use crate::error::UpstreamError;
 use crate::fault_type;
-use crate::hub::{Event, Finish};
+use crate::hub::{Citation, Event, Finish, seal};
 use crate::text::{number, quote};
 
 /// What the block that is open is.
@@ -28,7 +29,10 @@ pub(crate) struct MessagesStream {
     blocks: u32,
     /// The block of each call.
     calls: Vec<u32>,
+    /// What the open block cites.
+    cited: Vec<Value>,
     finish: Option<(Finish, Option<String>)>,
+    /// What the prompt costs as far as it is known; at the end, what all cost.
     usage: Usage,
     ended: bool,
 }
@@ -42,8 +46,9 @@ impl MessagesStream {
             open: None,
             blocks: 0,
             calls: Vec::new(),
+            cited: Vec::new(),
             finish: None,
-            usage: Usage::default(),
+            usage: Usage { input: exchange.prompt, ..Usage::default() },
             ended: false,
         }
     }
@@ -53,9 +58,8 @@ impl MessagesStream {
             return;
         }
         self.begun = true;
-        // What the prompt costs is known at the end: the last event has it.
         let message = json!({"id": whole::id(&self.id), "type": "message", "role": "assistant", "model": self.model,
-            "content": [], "stop_reason": null, "stop_sequence": null, "usage": whole::usage(&Usage::default())});
+            "content": [], "stop_reason": null, "stop_sequence": null, "usage": whole::usage(&self.usage)});
         event("message_start", &json!({"type": "message_start", "message": message}), out);
         event("ping", &json!({"type": "ping"}), out);
     }
@@ -67,6 +71,7 @@ impl MessagesStream {
         let index = self.blocks;
         self.blocks += 1;
         self.open = kind;
+        self.cited.clear();
         event(
             "content_block_start",
             &json!({"type": "content_block_start", "index": index, "content_block": block}),
@@ -100,12 +105,30 @@ impl MessagesStream {
         delta(index, name, field, text, out);
     }
 
+    fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
+        let index = self.within(Open::Text, || json!({"type": "text", "text": ""}), out);
+        if let Some(citation) = cite::of_block(citation).filter(|citation| !self.cited.contains(citation)) {
+            self.cited.push(citation.clone());
+            let delta = json!({"type": "citations_delta", "citation": citation});
+            event("content_block_delta", &json!({"type": "content_block_delta", "index": index, "delta": delta}), out);
+        }
+    }
+
+    fn redacted(&mut self, data: &str, out: &mut Vec<u8>) {
+        self.start(None, &whole::redacted(data), out);
+    }
+
     fn tool(&mut self, call: (u32, &str, &str, Option<&str>), out: &mut Vec<u8>) {
         let (index, id, name, signature) = call;
-        let mut block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
-        if let Some(signature) = signature {
-            block["extra_content"] = json!({"google": {"thought_signature": signature}});
+        match signature.map(seal::of_call) {
+            // Reasoning before the call carries its seal.
+            Some(seal) if self.open == Some(Open::Thinking) => {
+                self.thinking("signature_delta", "signature", &seal, out);
+            }
+            Some(seal) => self.redacted(&seal, out),
+            None => {}
         }
+        let block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
         let at = self.start(Some(Open::Tool(index)), &block, out);
         let place = index as usize;
         if self.calls.len() <= place {
@@ -163,24 +186,26 @@ fn error(error: &UpstreamError, out: &mut Vec<u8>) {
 impl Encoder for MessagesStream {
     fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match *event {
-            Event::Start { id, model } => {
+            Event::Start { id, model, prompt } => {
                 if let Some(id) = id {
                     id.clone_into(&mut self.id);
                 }
                 if let Some(model) = model {
                     model.clone_into(&mut self.model);
                 }
+                self.usage = prompt.unwrap_or(self.usage);
                 self.begin(out);
             }
+            Event::Passage { choice: 0 } if self.open == Some(Open::Text) => self.stop(out),
+            Event::Citation { choice: 0, citation } => self.cite(citation, out),
             Event::Text { choice: 0, text } | Event::Refusal { choice: 0, text } => self.text(text, out),
             Event::Reasoning { choice: 0, text } => self.thinking("thinking_delta", "thinking", text, out),
             Event::Signature { choice: 0, signature } => {
                 self.thinking("signature_delta", "signature", signature, out);
                 self.stop(out);
             }
-            Event::Redacted { choice: 0, data } => {
-                self.start(None, &json!({"type": "redacted_thinking", "data": data}), out);
-            }
+            Event::Redacted { choice: 0, data } => self.redacted(data, out),
+            Event::TextSignature { choice: 0, signature } => self.redacted(&seal::of_text(signature), out),
             Event::Tool { choice: 0, index, id, name, signature } => self.tool((index, id, name, signature), out),
             Event::Arguments { choice: 0, index, json } => {
                 // Calls whose pieces come mixed keep their blocks: clients go by the number.
@@ -194,7 +219,7 @@ impl Encoder for MessagesStream {
             Event::Usage(usage) => self.usage = usage,
             Event::Error(fault) => error(fault, out),
             Event::End => self.end(out),
-            // Other alternatives cannot be asked for; seals on text and sources have no place here.
+            // Other alternatives cannot be asked for.
             _ => {}
         }
     }

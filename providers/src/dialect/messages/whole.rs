@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::adapter::{Exchange, Usage};
-use crate::hub::{Block, Choice, Completion, Finish};
+use crate::dialect::cite;
+use crate::hub::{Block, Choice, Completion, Finish, seal};
 
 /// The body of `/v1/messages`.
 pub(crate) fn whole(answer: &Completion, exchange: &Exchange<'_>) -> Value {
     let none = Choice::default();
     let choice = answer.choices.first().unwrap_or(&none);
-    let content: Vec<Value> = choice.blocks.iter().map(block).collect();
+    let mut content = Vec::with_capacity(choice.blocks.len());
+    choice.blocks.iter().for_each(|block| add(block, &mut content));
     json!({
         "id": id(answer.id.as_deref().unwrap_or(&exchange.call.stamp.id)),
         "type": "message",
@@ -18,7 +20,7 @@ pub(crate) fn whole(answer: &Completion, exchange: &Exchange<'_>) -> Value {
         "content": content,
         "stop_reason": choice.finish.map(stop_reason),
         "stop_sequence": choice.sequence,
-        "usage": usage(&answer.usage.unwrap_or_default()),
+        "usage": usage(&answer.usage.unwrap_or(Usage { input: exchange.prompt, ..Usage::default() })),
     })
 }
 
@@ -27,19 +29,49 @@ pub(super) fn id(id: &str) -> String {
     if id.starts_with("msg_") { id.to_owned() } else { format!("msg_{id}") }
 }
 
+fn add(block: &Block, content: &mut Vec<Value>) {
+    if let Block::Tool { signature: Some(signature), .. } = block {
+        let seal = seal::of_call(signature);
+        match content.last_mut() {
+            // Reasoning before the call carries its seal.
+            Some(thinking) if thinking["type"] == "thinking" && thinking["signature"] == "" => {
+                thinking["signature"] = seal.into();
+            }
+            _ => content.push(redacted(&seal)),
+        }
+    }
+    content.push(self::block(block));
+}
+
+/// Reasoning that clients send back unread.
+pub(super) fn redacted(data: &str) -> Value {
+    json!({"type": "redacted_thinking", "data": data})
+}
+
 fn block(block: &Block) -> Value {
     match block {
-        Block::Text(text) | Block::Refusal(text) => json!({"type": "text", "text": text}),
+        Block::Refusal(text) => json!({"type": "text", "text": text}),
+        Block::Text { text, citations } => {
+            let mut cited: Vec<Value> = Vec::new();
+            for citation in citations.iter().filter_map(cite::of_block) {
+                // Other APIs cite a source for each passage; here the block is one.
+                if !cited.contains(&citation) {
+                    cited.push(citation);
+                }
+            }
+            let mut block = json!({"type": "text", "text": text});
+            if !cited.is_empty() {
+                block["citations"] = cited.into();
+            }
+            block
+        }
         Block::Reasoning { text, signature } => {
             json!({"type": "thinking", "thinking": text, "signature": signature.as_deref().unwrap_or("")})
         }
-        Block::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
-        Block::Tool { id, name, arguments, signature } => {
-            let mut call = json!({"type": "tool_use", "id": id, "name": name, "input": input(arguments)});
-            if let Some(signature) = signature {
-                call["extra_content"] = json!({"google": {"thought_signature": signature}});
-            }
-            call
+        Block::Redacted(data) => redacted(data),
+        Block::Seal(seal) => redacted(&seal::of_text(seal)),
+        Block::Tool { id, name, arguments, .. } => {
+            json!({"type": "tool_use", "id": id, "name": name, "input": input(arguments)})
         }
     }
 }

@@ -7,11 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::call::BadRequest;
-use crate::hub::{Audio, Media, Message, Part, Role, ToolResult, located};
+use crate::hub::{Audio, Media, Message, Part, Role, ToolResult, located, seal};
 use crate::text::{Text, some, str_of};
-
-/// Before the data of reasoning that only its provider can read.
-pub(super) const REDACTED: &str = "redacted:";
 
 #[derive(Deserialize)]
 struct WireItem<'a> {
@@ -33,8 +30,6 @@ struct WireItem<'a> {
     summary: Option<Vec<WirePart<'a>>>,
     #[serde(borrow)]
     encrypted_content: Option<Text<'a>>,
-    #[serde(borrow)]
-    signature: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +79,9 @@ pub(super) fn read<'a>(raw: &'a RawValue, messages: &mut Vec<Message<'a>>) -> Re
         let (role, parts) = item(wire, &at, &mut calls)?;
         add(messages, role, parts, index);
     }
+    for message in messages.iter_mut().filter(|message| message.role == Role::Assistant) {
+        (message.parts, message.text_signature) = seal::unsealed(std::mem::take(&mut message.parts));
+    }
     Ok(())
 }
 
@@ -111,8 +109,7 @@ fn item<'a>(wire: WireItem<'a>, at: &str, calls: &mut Calls<'a>) -> Result<(Role
             };
             calls.insert(id.0.clone(), name.0.clone());
             let arguments = wire.arguments.map_or(Cow::Borrowed(""), |text| text.0);
-            let signature = wire.signature.map(|text| text.0);
-            Ok((Role::Assistant, vec![Part::ToolCall { id: id.0, name: name.0, arguments, signature }]))
+            Ok((Role::Assistant, vec![Part::ToolCall { id: id.0, name: name.0, arguments, signature: None }]))
         }
         "function_call_output" => output(wire, at, calls),
         "reasoning" => Ok((Role::Assistant, reasoning(wire))),
@@ -161,9 +158,6 @@ fn output<'a>(wire: WireItem<'a>, at: &str, calls: &Calls<'a>) -> Result<(Role, 
 /// The gateway's own answers carry a provider's seal as `encrypted_content`.
 fn reasoning(wire: WireItem<'_>) -> Vec<Part<'_>> {
     let Some(seal) = wire.encrypted_content.map(|text| text.0) else { return Vec::new() };
-    if let Some(data) = seal.strip_prefix(REDACTED) {
-        return vec![Part::Redacted(Cow::Owned(data.to_owned()))];
-    }
     let mut text = String::new();
     wire.summary.iter().flatten().for_each(|part| text.push_str(str_of(part.text.as_ref())));
     vec![Part::Thinking { text: Cow::Owned(text), signature: seal }]
@@ -204,7 +198,7 @@ fn part<'a>(wire: WirePart<'a>, at: &str) -> Result<Part<'a>, BadRequest> {
                 (None, None, Some(id)) => Media::Id(id.0),
                 (None, None, None) => return Err(missing("file_data")),
             };
-            Ok(Part::File { media, name })
+            Ok(Part::File { media, name, cited: false })
         }
         "input_audio" => {
             let audio = wire.input_audio.ok_or_else(|| missing("input_audio"))?;

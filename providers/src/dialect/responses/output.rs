@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::items::REDACTED;
 use crate::adapter::{Exchange, Usage};
-use crate::hub::{Block, Choice, Completion, Finish};
+use crate::dialect::cite;
+use crate::hub::{Block, Choice, Citation, Completion, Finish, seal};
 
 /// What all responses of one call have in common.
 #[derive(Clone, Debug)]
@@ -96,51 +96,117 @@ pub(crate) fn whole(answer: &Completion, exchange: &Exchange<'_>) -> Value {
     let choice = answer.choices.first().unwrap_or(&none);
     let status =
         if matches!(choice.finish, Some(Finish::Length | Finish::ContentFilter)) { "incomplete" } else { "completed" };
-    let output: Vec<Value> = groups(&choice.blocks)
-        .into_iter()
-        .enumerate()
-        .map(|(index, blocks)| item(&frame, blocks, index, status))
-        .collect();
+    let (mut output, mut said) = (Vec::new(), 0);
+    for blocks in groups(&choice.blocks) {
+        add(&frame, blocks, status, &mut said, &mut output);
+    }
     frame.ended(choice.finish, &output, answer.usage.as_ref())
 }
 
 /// Text and refusals in a row are parts of one message; everything else is an item of its own.
 fn groups(blocks: &[Block]) -> Vec<&[Block]> {
-    let spoken = |block: &Block| matches!(block, Block::Text(_) | Block::Refusal(_));
+    let spoken = |block: &Block| matches!(block, Block::Text { .. } | Block::Refusal(_));
     blocks.chunk_by(|a, b| spoken(a) && spoken(b)).collect()
 }
 
-fn item(frame: &Frame, blocks: &[Block], index: usize, status: &str) -> Value {
-    match blocks {
-        [Block::Reasoning { text, signature }] => reasoning(&frame.item("rs", index), text, signature.as_deref()),
-        [Block::Redacted(data)] => reasoning(&frame.item("rs", index), "", Some(&format!("{REDACTED}{data}"))),
-        [Block::Tool { id, name, arguments, signature }] => {
-            let call = (id.as_str(), name.as_str(), arguments.as_str(), signature.as_deref());
-            function_call(&frame.item("fc", index), call, "completed")
+/// `said` counts the characters of text so far.
+fn add(frame: &Frame, blocks: &[Block], status: &str, said: &mut usize, output: &mut Vec<Value>) {
+    let id = |prefix: &str, output: &[Value]| frame.item(prefix, output.len());
+    let item = match blocks {
+        [Block::Reasoning { text, signature }] => reasoning(&id("rs", output), text, signature.as_deref()),
+        [Block::Redacted(data)] => reasoning(&id("rs", output), "", Some(&seal::redacted(data))),
+        [Block::Seal(seal)] => reasoning(&id("rs", output), "", Some(&seal::of_text(seal))),
+        [Block::Tool { id: call, name, arguments, signature }] => {
+            match (signature.as_deref().map(seal::of_call), output.last_mut()) {
+                // Reasoning before the call carries its seal.
+                (Some(seal), Some(last)) if last["type"] == "reasoning" && last["encrypted_content"].is_null() => {
+                    last["encrypted_content"] = seal.into();
+                }
+                (Some(seal), _) => output.push(reasoning(&id("rs", output), "", Some(&seal))),
+                (None, _) => {}
+            }
+            function_call(&id("fc", output), (call, name, arguments), "completed")
         }
-        spoken => {
-            let parts: Vec<Value> = spoken
-                .iter()
-                .filter_map(|block| match block {
-                    Block::Text(text) => Some(part(false, text)),
-                    Block::Refusal(text) => Some(part(true, text)),
-                    _ => None,
-                })
-                .collect();
-            message(&frame.item("msg", index), &parts, status)
+        spoken => message(&id("msg", output), &parts(spoken, said), status),
+    };
+    output.push(item);
+}
+
+/// Passages of text in a row are one part.
+fn parts(blocks: &[Block], said: &mut usize) -> Vec<Value> {
+    let is_text = |block: &Block| matches!(block, Block::Text { .. });
+    let runs = blocks.chunk_by(|a, b| is_text(a) && is_text(b));
+    let run = |run: &[Block]| {
+        let mut part = Part::new(matches!(run, [Block::Refusal(_), ..]), *said);
+        for block in run {
+            match block {
+                Block::Text { text, citations } => {
+                    part.say(text);
+                    for citation in citations {
+                        part.cite(citation);
+                    }
+                }
+                Block::Refusal(text) => part.say(text),
+                _ => {}
+            }
         }
+        *said += part.said;
+        part.json()
+    };
+    runs.map(run).collect()
+}
+
+/// A part of a message, as it grows.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) refusal: bool,
+    pub(super) text: String,
+    /// Characters of text before it.
+    base: usize,
+    /// Its own.
+    pub(super) said: usize,
+    annotations: Vec<Value>,
+    citations: Vec<Value>,
+}
+
+impl Part {
+    pub(super) fn new(refusal: bool, base: usize) -> Self {
+        Self { refusal, base, ..Self::default() }
+    }
+
+    pub(super) fn say(&mut self, text: &str) {
+        self.text.push_str(text);
+        if !self.refusal {
+            self.said += text.chars().count();
+        }
+    }
+
+    /// Takes a source; the annotation it becomes, if it becomes one, and its number.
+    pub(super) fn cite(&mut self, citation: &Citation) -> Option<(usize, Value)> {
+        let span = citation.span_in(self.base + self.said);
+        let Some(annotation) = cite::annotation(citation, span, self.base) else {
+            self.citations.extend(cite::raw(citation));
+            return None;
+        };
+        self.annotations.push(annotation.clone());
+        Some((self.annotations.len() - 1, annotation))
+    }
+
+    pub(super) fn json(&self) -> Value {
+        if self.refusal {
+            return json!({"type": "refusal", "refusal": self.text});
+        }
+        let mut part =
+            json!({"type": "output_text", "text": self.text, "annotations": self.annotations, "logprobs": []});
+        if !self.citations.is_empty() {
+            part["citations"] = self.citations.clone().into();
+        }
+        part
     }
 }
 
 pub(super) fn message(id: &str, content: &[Value], status: &str) -> Value {
     json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": content})
-}
-
-pub(super) fn part(refusal: bool, text: &str) -> Value {
-    if refusal {
-        return json!({"type": "refusal", "refusal": text});
-    }
-    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
 }
 
 pub(super) fn reasoning(id: &str, text: &str, seal: Option<&str>) -> Value {
@@ -152,15 +218,9 @@ pub(super) fn reasoning(id: &str, text: &str, seal: Option<&str>) -> Value {
     item
 }
 
-/// A call: its id, name, arguments and the provider's seal.
-pub(super) fn function_call(item: &str, call: (&str, &str, &str, Option<&str>), status: &str) -> Value {
-    let (id, name, arguments, seal) = call;
-    let mut item = json!({"id": item, "type": "function_call", "status": status, "call_id": id, "name": name,
-        "arguments": arguments});
-    if let Some(seal) = seal {
-        item["signature"] = seal.into();
-    }
-    item
+/// A call: its id, name and arguments.
+pub(super) fn function_call(item: &str, (id, name, arguments): (&str, &str, &str), status: &str) -> Value {
+    json!({"id": item, "type": "function_call", "status": status, "call_id": id, "name": name, "arguments": arguments})
 }
 
 fn usage(usage: &Usage) -> Value {

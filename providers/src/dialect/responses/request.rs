@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::items;
 use crate::call::{BadRequest, Call, Field, optional};
-use crate::hub::{ChatRequest, Effort, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolChoice};
+use crate::hub::{ChatRequest, Effort, Format, Message, Part, Reasoning, Role, Sampling, Tool, ToolChoice, WebSearch};
 use crate::text::{Text, some, str_of};
 
 #[derive(Deserialize)]
@@ -58,11 +58,12 @@ pub(crate) fn request(call: &Call) -> Result<ChatRequest<'_>, BadRequest> {
     if let Some(raw) = some(body.input) {
         items::read(raw, &mut messages)?;
     }
+    let (tools, web_search) = tools(body.tools)?;
     let safety = optional::<Text<'_>>(body.safety_identifier, "safety_identifier", "a string")?;
     let user = call.user.as_deref().map(Cow::Borrowed).or(safety.map(|text| text.0));
     Ok(ChatRequest {
         messages,
-        tools: tools(body.tools)?,
+        tools,
         tool_choice: choice(body.tool_choice)?,
         parallel_tools: optional(body.parallel_tool_calls, "parallel_tool_calls", "true or false")?,
         format: format(call)?,
@@ -77,6 +78,7 @@ pub(crate) fn request(call: &Call) -> Result<ChatRequest<'_>, BadRequest> {
         user,
         metadata: some(body.metadata).filter(|raw| raw.get() != "{}"),
         service_tier: tier(body.service_tier)?,
+        web_search,
         ..ChatRequest::default()
     })
 }
@@ -143,11 +145,29 @@ struct WireTool<'a> {
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
     strict: Option<bool>,
+    #[serde(borrow)]
+    user_location: Option<&'a RawValue>,
+    #[serde(borrow)]
+    filters: Option<&'a RawValue>,
 }
 
-fn tools(raw: Option<&RawValue>) -> Result<Vec<Tool<'_>>, BadRequest> {
-    let tools = optional::<Vec<WireTool<'_>>>(raw, "tools", "an array of tools")?.unwrap_or_default();
-    tools.into_iter().enumerate().map(|(index, wire)| tool(wire, index)).collect()
+/// The tools, and the search of the web, which every provider does in its own way.
+fn tools(raw: Option<&RawValue>) -> Result<(Vec<Tool<'_>>, Option<WebSearch>), BadRequest> {
+    let wires = optional::<Vec<WireTool<'_>>>(raw, "tools", "an array of tools")?.unwrap_or_default();
+    let (mut tools, mut search) = (Vec::with_capacity(wires.len()), None);
+    for (index, wire) in wires.into_iter().enumerate() {
+        if !str_of(wire.r#type.as_ref()).starts_with("web_search") {
+            tools.push(tool(wire, index)?);
+            continue;
+        }
+        if some(wire.filters).is_some() {
+            let field = format!("tools[{index}].filters");
+            let message = format!("`{field}`: this model's provider cannot filter what its search finds");
+            return Err(BadRequest::field(field, message));
+        }
+        search = Some(WebSearch::new(&format!("tools[{index}]"), wire.user_location));
+    }
+    Ok((tools, search))
 }
 
 fn tool(wire: WireTool<'_>, index: usize) -> Result<Tool<'_>, BadRequest> {
@@ -157,12 +177,8 @@ fn tool(wire: WireTool<'_>, index: usize) -> Result<Tool<'_>, BadRequest> {
         let message = format!("`{field}` is `{kind}`: this model's provider has only tools of type `function`");
         return Err(BadRequest::field(field, message));
     }
-    let Some(name) = wire.name.filter(|name| !name.as_str().is_empty()) else {
-        let field = format!("tools[{index}].name");
-        return Err(BadRequest::field(&field, format!("`{field}` is missing")));
-    };
     Ok(Tool {
-        name: name.0,
+        name: Tool::named(wire.name, &format!("tools[{index}].name"))?,
         description: wire.description.map(|text| text.0),
         parameters: some(wire.parameters),
         strict: wire.strict,

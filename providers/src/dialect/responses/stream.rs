@@ -3,20 +3,18 @@
 
 use serde_json::{Value, json};
 
-use super::items::REDACTED;
-use super::output::{self, Frame};
+use super::output::{self, Frame, Part};
 use crate::adapter::{Exchange, Usage};
 use crate::dialect::seam::Encoder;
 use crate::error::UpstreamError;
-use crate::hub::{Event, Finish};
+use crate::hub::{Citation, Event, Finish, seal};
 use crate::text::{number, quote};
 
 /// The item that is open.
 enum Open {
-    /// A message, and whether its open part is a refusal.
+    /// A message: its open part, and those that are closed.
     Message {
-        refusal: bool,
-        text: String,
+        part: Part,
         parts: Vec<Value>,
     },
     Reasoning {
@@ -33,7 +31,6 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
-    seal: Option<String>,
 }
 
 /// Writes events.
@@ -46,6 +43,8 @@ pub(crate) struct ResponsesStream {
     calls: Vec<Call>,
     /// What is closed; `null` in the place of a call that is open.
     output: Vec<Value>,
+    /// Characters of text in parts that are closed.
+    said: usize,
     finish: Option<Finish>,
     usage: Option<Usage>,
     ended: bool,
@@ -60,6 +59,7 @@ impl ResponsesStream {
             open: None,
             calls: Vec::new(),
             output: Vec::new(),
+            said: 0,
             finish: None,
             usage: None,
             ended: false,
@@ -110,24 +110,27 @@ impl ResponsesStream {
     /// Opens a part of a message, closing the one before.
     fn part(&mut self, refusal: bool, out: &mut Vec<u8>) {
         match &self.open {
-            Some(Open::Message { refusal: open, .. }) if *open == refusal => return,
+            Some(Open::Message { part, .. }) if part.refusal == refusal => return,
             Some(Open::Message { .. }) => self.close_part(out),
-            _ => self.start(Open::Message { refusal, text: String::new(), parts: Vec::new() }, out),
+            _ => self.start(Open::Message { part: Part::default(), parts: Vec::new() }, out),
         }
-        let mut number = 0;
-        if let Some(Open::Message { refusal: open, parts, .. }) = &mut self.open {
-            *open = refusal;
+        let fresh = Part::new(refusal, self.said);
+        let (empty, mut number) = (fresh.json(), 0);
+        if let Some(Open::Message { part, parts }) = &mut self.open {
+            *part = fresh;
             number = parts.len();
         }
         let data = json!({"item_id": self.item_id(), "output_index": self.at(), "content_index": number,
-            "part": output::part(refusal, "")});
+            "part": empty});
         self.event("response.content_part.added", data, out);
     }
 
     fn close_part(&mut self, out: &mut Vec<u8>) {
-        let Some(Open::Message { refusal, text, parts }) = &mut self.open else { return };
-        let (refusal, text, number) = (*refusal, std::mem::take(text), parts.len());
-        let part = output::part(refusal, &text);
+        let Some(Open::Message { part, parts }) = &mut self.open else { return };
+        let Part { refusal, text, .. } = part;
+        let (refusal, text, number) = (*refusal, text.clone(), parts.len());
+        self.said += part.said;
+        let part = std::mem::take(part).json();
         parts.push(part.clone());
         let at = json!({"item_id": self.item_id(), "output_index": self.at(), "content_index": number});
         let (name, field) =
@@ -164,13 +167,30 @@ impl ResponsesStream {
 
     fn say(&mut self, refusal: bool, said: &str, out: &mut Vec<u8>) {
         self.part(refusal, out);
-        let mut part = 0;
-        if let Some(Open::Message { text, parts, .. }) = &mut self.open {
-            text.push_str(said);
-            part = parts.len();
+        let mut number = 0;
+        if let Some(Open::Message { part, parts }) = &mut self.open {
+            part.say(said);
+            number = parts.len();
         }
         let name = if refusal { "response.refusal.delta" } else { "response.output_text.delta" };
-        self.delta(name, (self.at(), &self.item_id(), "content_index", part), said, out);
+        self.delta(name, (self.at(), &self.item_id(), "content_index", number), said, out);
+    }
+
+    fn cite(&mut self, citation: &Citation, out: &mut Vec<u8>) {
+        self.part(false, out);
+        let Some(Open::Message { part, parts }) = &mut self.open else { return };
+        let number = parts.len();
+        let Some((index, annotation)) = part.cite(citation) else { return };
+        let data = json!({"item_id": self.item_id(), "output_index": self.at(), "content_index": number,
+            "annotation_index": index, "annotation": annotation});
+        self.event("response.output_text.annotation.added", data, out);
+    }
+
+    /// An item that is nothing but a provider's seal.
+    fn sealed(&mut self, seal: &str, out: &mut Vec<u8>) {
+        self.stop(out);
+        self.reason("", out);
+        self.close(Some(seal), out);
     }
 
     fn reason(&mut self, more: &str, out: &mut Vec<u8>) {
@@ -191,12 +211,17 @@ impl ResponsesStream {
         }
     }
 
-    fn call(&mut self, mut call: Call, out: &mut Vec<u8>) {
+    fn call(&mut self, mut call: Call, seal: Option<&str>, out: &mut Vec<u8>) {
         self.begin(out);
-        self.close(None, out);
+        match seal.map(seal::of_call) {
+            // Reasoning before the call carries its seal.
+            Some(seal) if matches!(self.open, Some(Open::Reasoning { .. })) => self.close(Some(&seal), out),
+            Some(seal) => self.sealed(&seal, out),
+            None => self.close(None, out),
+        }
         call.at = self.output.len();
         let id = self.frame.item("fc", call.at);
-        let item = output::function_call(&id, (&call.id, &call.name, "", call.seal.as_deref()), "in_progress");
+        let item = output::function_call(&id, (&call.id, &call.name, ""), "in_progress");
         self.event("response.output_item.added", json!({"output_index": call.at, "item": item}), out);
         self.output.push(Value::Null);
         self.calls.push(call);
@@ -214,8 +239,7 @@ impl ResponsesStream {
             let id = self.frame.item("fc", call.at);
             let done = json!({"item_id": id, "output_index": call.at, "name": call.name, "arguments": call.arguments});
             self.event("response.function_call_arguments.done", done, out);
-            let said = (call.id.as_str(), call.name.as_str(), call.arguments.as_str(), call.seal.as_deref());
-            let item = output::function_call(&id, said, "completed");
+            let item = output::function_call(&id, (&call.id, &call.name, &call.arguments), "completed");
             self.event("response.output_item.done", json!({"output_index": call.at, "item": item}), out);
             if let Some(place) = self.output.get_mut(call.at) {
                 *place = item;
@@ -289,7 +313,7 @@ impl ResponsesStream {
 impl Encoder for ResponsesStream {
     fn encode(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match *event {
-            Event::Start { id, model } => {
+            Event::Start { id, model, .. } => {
                 self.frame.named(id, model);
                 self.begin(out);
             }
@@ -300,22 +324,19 @@ impl Encoder for ResponsesStream {
                 self.reason("", out);
                 self.close(Some(signature), out);
             }
-            Event::Redacted { choice: 0, data } => {
-                self.stop(out);
-                self.reason("", out);
-                self.close(Some(&format!("{REDACTED}{data}")), out);
-            }
+            Event::Redacted { choice: 0, data } => self.sealed(&seal::redacted(data), out),
+            Event::TextSignature { choice: 0, signature } => self.sealed(&seal::of_text(signature), out),
+            Event::Citation { choice: 0, citation } => self.cite(citation, out),
             Event::Tool { choice: 0, index, id, name, signature } => {
                 let (id, name) = (id.to_owned(), name.to_owned());
-                let seal = signature.map(str::to_owned);
-                self.call(Call { index, at: 0, id, name, arguments: String::new(), seal }, out);
+                self.call(Call { index, at: 0, id, name, arguments: String::new() }, signature, out);
             }
             Event::Arguments { choice: 0, index, json } => self.argue(index, json, out),
             Event::Finish { choice: 0, reason, .. } => self.finish = Some(reason),
             Event::Usage(usage) => self.usage = Some(usage),
             Event::Error(fault) => self.fail(fault, out),
             Event::End => self.end(out),
-            // Other alternatives cannot be asked for; seals on text and sources have no place here.
+            // Other alternatives cannot be asked for, and a part of a message is one text.
             _ => {}
         }
     }

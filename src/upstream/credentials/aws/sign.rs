@@ -74,7 +74,11 @@ pub(super) fn headers(
         .settings(SigningSettings::default())
         .build()
         .map_err(|error| failed(&error))?;
-    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    let body = match request.body() {
+        // What is empty or not there has the hash of nothing; what is in slices has none here.
+        Some(body) => body.as_bytes().ok_or_else(|| failed(&"its body is in pieces"))?,
+        None => &[],
+    };
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let signed = kind.map(|kind| (header::CONTENT_TYPE.as_str(), kind));
     let signable = SignableRequest::new(

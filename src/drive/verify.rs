@@ -1,0 +1,86 @@
+//! Answers live what a hit in other words has answered already, to see whether it was right. The client never waits for
+//! it, and shutdown not longer than for its clients.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::timeout;
+
+use super::run::{Payload, answer};
+use crate::pipeline::{Check, Flight, Gateway};
+
+/// Checks under way at once; more are skipped.
+const AT_ONCE: u32 = 16;
+/// One is given up after this long.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Longer answers are not compared, in bytes.
+const MOST: usize = 4 << 20;
+/// What an answer of another model than the one asked for carries.
+const FALLBACK: &str = "x-sluice-fallback";
+
+static UNDER_WAY: AtomicU32 = AtomicU32::new(0);
+
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let free = |count: u32| (count < AT_ONCE).then_some(count + 1);
+        UNDER_WAY.try_update(Ordering::AcqRel, Ordering::Acquire, free).is_ok().then_some(Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Begins a check, if not too many are under way.
+pub fn verify(gateway: &Arc<Gateway>, check: Box<Check>) {
+    let Some(place) = Place::take() else { return check.skip(gateway) };
+    let theirs = Arc::clone(gateway);
+    gateway.tasks.spawn(async move {
+        let _place = place;
+        tokio::select! {
+            () = Box::pin(run(&theirs, *check)) => {}
+            () = theirs.end.cancelled() => {}
+        }
+    });
+}
+
+async fn run(gateway: &Arc<Gateway>, check: Check) {
+    match check.open(gateway).await {
+        Ok(Some((flight, doubt))) => {
+            let live = timeout(PATIENCE, live(gateway, flight)).await.ok().flatten();
+            doubt.judge(gateway, live);
+        }
+        Ok(None) => {}
+        Err(error) => tracing::debug!(code = error.code.as_deref(), "a hit could not be checked"),
+    }
+}
+
+/// All of the answer; nothing if it broke off.
+async fn live(gateway: &Arc<Gateway>, flight: Box<Flight>) -> Option<Bytes> {
+    let answer = Box::pin(answer(gateway, flight)).await.ok()?;
+    if answer.headers.contains_key(FALLBACK) {
+        return None;
+    }
+    match answer.payload {
+        Payload::Whole(bytes) => Some(bytes),
+        // Nothing that is kept, and so nothing that is checked.
+        Payload::Sound(_) => None,
+        Payload::Stream(mut events) => {
+            let mut all = BytesMut::new();
+            while let Some(bytes) = poll_fn(|cx| events.poll_next(cx)).await {
+                all.extend_from_slice(&bytes);
+                if all.len() > MOST {
+                    return None;
+                }
+            }
+            Some(all.freeze())
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Opens connections: names, TCP, TLS.
+
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+/// A peer that is gone without a word is noticed after about a minute.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// What a connection runs over.
+pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Any error of connecting.
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Connects to one provider.
+#[derive(Clone)]
+pub(super) struct Connector(HttpsConnector<HttpConnector>);
+
+impl Connector {
+    /// Trusts the certificates that the system trusts. Errors if it has none.
+    pub(super) fn new() -> Result<Self, rustls::Error> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
+        let tls = ClientConfig::builder().with_platform_verifier()?.with_no_client_auth();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        Ok(Self(builder.wrap_connector(tcp)))
+    }
+
+    /// Connects to the origin of a URL. Dropping the future gives up.
+    pub(super) async fn connect(&self, origin: &Uri) -> Result<Io, Cause> {
+        // A connector is always ready: it holds nothing.
+        self.0.clone().call(origin.clone()).await
+    }
+}
