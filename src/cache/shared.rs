@@ -110,8 +110,17 @@ impl Shared {
 
     /// Whether an answer of the store may be used: every purge is known that was made a moment ago.
     fn is_in_step(&self) -> bool {
-        let known = self.synced.lock().is_some_and(|at| at.elapsed() < LAG);
-        known && self.pending.lock().is_empty()
+        self.knows_purges() && self.pending.lock().is_empty()
+    }
+
+    fn knows_purges(&self) -> bool {
+        self.synced.lock().is_some_and(|at| at.elapsed() < LAG)
+    }
+
+    /// Why answers of the store are not used, if they are not.
+    pub(super) fn down(&self) -> Option<String> {
+        let unknown = || (!self.knows_purges()).then(|| "what the other replicas have purged is not known".to_owned());
+        self.store.reason().or_else(unknown)
     }
 
     /// All purges before this moment are known; none is sure to be with `None`.

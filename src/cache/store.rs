@@ -302,7 +302,7 @@ impl Cache {
         let count = |result| shared.metrics.written(result);
         Some(Sharing {
             index: shared.store.index().map(AnswerIndex::name),
-            down: shared.store.reason(),
+            down: shared.down(),
             written: count("written"),
             lost: count("dropped") + count("failed") + count("down"),
             prompts: shared.prompts.len(),

@@ -395,7 +395,6 @@ fn redacted(config: &Config) -> Value {
             "listen": door.listen, "unix": door.unix, "mode": format!("{:?}", door.mode).to_lowercase(),
             "tls": door.tls.is_some(),
         })),
-        "max_body": config.limits.max_body, "max_upload": config.limits.max_upload,
-        "max_buffered": config.limits.max_buffered,
+        "max_body": config.limits.max_body, "max_upload": config.limits.max_upload, "max_buffered": config.limits.max_buffered,
     })
 }
