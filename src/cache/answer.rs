@@ -76,7 +76,8 @@ impl Answer {
             fingerprint: text("system_fingerprint"),
             content: message.get("content")?.as_str()?.to_owned(),
             usage: value.get("usage").cloned(),
-            told: Told::Whole(body),
+            // A copy: the answer is a slice of the buffer it was read into, which is many times as large.
+            told: Told::Whole(Bytes::copy_from_slice(&body)),
         })
     }
 
@@ -283,6 +284,14 @@ mod tests {
             (&value["choices"][0]["message"]["content"], &value["usage"]),
             (&said["content"], &answer.usage.unwrap())
         );
+    }
+
+    #[test]
+    fn a_kept_answer_does_not_hold_the_buffer_it_was_read_into() {
+        let read = body("stop", &json!({"role": "assistant", "content": "Hello"}));
+        let answer = Answer::of_json(read.clone()).unwrap();
+        assert_ne!(answer.tell(false, false).as_ptr(), read.as_ptr());
+        assert!(read.is_unique(), "nothing else holds it");
     }
 
     #[test]
