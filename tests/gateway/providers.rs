@@ -82,7 +82,11 @@ async fn cohere_reranks_beside_its_compatible_api_at_a_price_per_search() {
         let documents: Vec<String> = (0..count).map(|number| format!("river {number}")).collect();
         let answer = gate.post("/v1/rerank", json!({"model": "m", "query": "river", "documents": documents})).await;
         let answer = answer.unwrap();
-        assert_eq!((answer.status().as_u16(), &answer.headers()["x-sluice-cost"]), (200, &cost.parse().unwrap()));
+        assert_eq!(answer.status(), 200);
+        // Where Envoy calls the provider, the head has left before the cost is known.
+        if std::env::var("SLUICE_DOOR").as_deref() != Ok("steer") {
+            assert_eq!(answer.headers()["x-sluice-cost"], cost);
+        }
         assert_eq!(value(answer).await["results"].as_array().unwrap().len(), count);
         assert_eq!(gate.mock.requests().last().unwrap().path, "/v2/rerank");
     }
