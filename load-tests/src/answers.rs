@@ -142,7 +142,7 @@ impl Fleet {
     fn keep(&self, cache: &Cache, text: &str) -> Result<(), Failure> {
         let message = json!({"role": "assistant", "content": "A sentence or two, as answers go. ".repeat(20)});
         let value = json!({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "stop"}]});
-        let answer = Answer::of(Endpoint::ChatCompletions, Bytes::from(value.to_string()), false, None);
+        let answer = Answer::of(Endpoint::ChatCompletions, value.to_string().as_bytes(), false, None);
         let answer = answer.ok_or("not an answer")?;
         cache.keep(self.ask(cache, text)?, answer, Demand { input: 0, output: 0, cost_micros: 0 }, &self.rules);
         Ok(())

@@ -39,18 +39,18 @@ pub(super) const EMPTY_IS_NOTHING: [&str; 6] =
 impl Answer {
     /// The answer that a client got; nothing if it is not one that may be told again: cut off, filtered, calling
     /// tools, or more than text. The usage is the provider's.
-    pub fn of(endpoint: Endpoint, bytes: Bytes, streamed: bool, usage: Option<Usage>) -> Option<Self> {
+    pub fn of(endpoint: Endpoint, bytes: &[u8], streamed: bool, usage: Option<Usage>) -> Option<Self> {
         let usage = usage.as_ref().map(shown);
         let content = match (endpoint, streamed) {
-            (Endpoint::ChatCompletions, true) => return Self::of_events(&bytes, usage),
+            (Endpoint::ChatCompletions, true) => return Self::of_events(bytes, usage),
             (Endpoint::ChatCompletions, false) => return Self::of_json(bytes),
-            (Endpoint::Messages, true) => verbatim::message_stream(&bytes),
-            (Endpoint::Messages, false) => verbatim::message(&bytes),
-            (Endpoint::Responses, true) => verbatim::response_stream(&bytes),
-            (Endpoint::Responses, false) => verbatim::response(&bytes),
+            (Endpoint::Messages, true) => verbatim::message_stream(bytes),
+            (Endpoint::Messages, false) => verbatim::message(bytes),
+            (Endpoint::Responses, true) => verbatim::response_stream(bytes),
+            (Endpoint::Responses, false) => verbatim::response(bytes),
             _ => None,
         };
-        Some(Self::as_is(content?, &bytes, usage))
+        Some(Self::as_is(content?, bytes, usage))
     }
 
     /// An answer that is told again byte for byte.
@@ -60,8 +60,8 @@ impl Answer {
     }
 
     /// The answer in a JSON body.
-    pub(super) fn of_json(body: Bytes) -> Option<Self> {
-        let value: Value = serde_json::from_slice(&body).ok()?;
+    pub(super) fn of_json(body: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(body).ok()?;
         let [choice] = value.get("choices")?.as_array()?.as_slice() else { return None };
         let message = choice.get("message")?.as_object()?;
         let stopped = choice.get("finish_reason").and_then(Value::as_str) == Some("stop");
@@ -77,7 +77,7 @@ impl Answer {
             content: message.get("content")?.as_str()?.to_owned(),
             usage: value.get("usage").cloned(),
             // A copy: the answer is a slice of the buffer it was read into, which is many times as large.
-            told: Told::Whole(Bytes::copy_from_slice(&body)),
+            told: Told::Whole(Bytes::copy_from_slice(body)),
         })
     }
 
@@ -271,7 +271,7 @@ mod tests {
     fn a_stream_of_an_answer_is_the_same_answer() {
         let said =
             json!({"role": "assistant", "content": "Grüße, world.\nA second line of more words than one piece."});
-        let answer = Answer::of_json(body("stop", &said)).unwrap();
+        let answer = Answer::of_json(&body("stop", &said)).unwrap();
         assert_eq!(answer.tell(false, false), body("stop", &said), "its own bytes");
         let stream = answer.tell(true, true);
         let again = Answer::of_events(&stream, None).unwrap();
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_kept_answer_does_not_hold_the_buffer_it_was_read_into() {
         let read = body("stop", &json!({"role": "assistant", "content": "Hello"}));
-        let answer = Answer::of_json(read.clone()).unwrap();
+        let answer = Answer::of_json(&read).unwrap();
         assert_ne!(answer.tell(false, false).as_ptr(), read.as_ptr());
         assert!(read.is_unique(), "nothing else holds it");
     }
@@ -328,13 +328,13 @@ mod tests {
     #[test]
     fn what_is_not_complete_text_is_not_kept() {
         let text = json!({"role": "assistant", "content": "x"});
-        assert!(Answer::of_json(body("length", &text)).is_none());
-        assert!(Answer::of_json(body("content_filter", &text)).is_none());
+        assert!(Answer::of_json(&body("length", &text)).is_none());
+        assert!(Answer::of_json(&body("content_filter", &text)).is_none());
         let tools = json!({"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]});
-        assert!(Answer::of_json(body("stop", &tools)).is_none());
+        assert!(Answer::of_json(&body("stop", &tools)).is_none());
         let unknown = json!({"role": "assistant", "content": "x", "thinking": "hm"});
-        assert!(Answer::of_json(body("stop", &unknown)).is_none());
-        let whole = Answer::of_json(body("stop", &text)).unwrap().tell(true, false);
+        assert!(Answer::of_json(&body("stop", &unknown)).is_none());
+        let whole = Answer::of_json(&body("stop", &text)).unwrap().tell(true, false);
         let cut = whole.strip_suffix(b"data: [DONE]\n\n").unwrap();
         assert!(Answer::of_events(cut, None).is_none(), "a stream that broke off");
     }

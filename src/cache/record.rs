@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -59,7 +58,7 @@ impl Told {
     fn answer(self) -> Option<Answer> {
         match self {
             // Whether it may be told again is asked once more.
-            Self::Body(body) => Answer::of_json(Bytes::from(body)),
+            Self::Body(body) => Answer::of_json(body.as_bytes()),
             Self::Stream { stream, usage } => Answer::of_events(stream.as_bytes(), usage),
             Self::Is { content, bytes, usage } => Some(Answer::as_is(content, bytes.as_bytes(), usage)),
         }
@@ -133,7 +132,7 @@ mod tests {
         let usage = json!({"total_tokens": 5});
         let value = json!({"id": "c", "created": 3, "model": "m", "usage": usage,
             "choices": [{"message": message, "finish_reason": "stop"}]});
-        let mut answer = Answer::of_json(Bytes::from(value.to_string())).unwrap();
+        let mut answer = Answer::of_json(value.to_string().as_bytes()).unwrap();
         if !body {
             answer = Answer::of_events(&answer.tell(true, true), None).unwrap();
         }

@@ -55,7 +55,7 @@ async fn run(gateway: &Arc<Gateway>, check: Check) {
     match check.open(gateway).await {
         Ok(Some((flight, doubt))) => {
             let live = timeout(PATIENCE, live(gateway, flight)).await.ok().flatten();
-            doubt.judge(gateway, live);
+            doubt.judge(gateway, live.as_deref());
         }
         Ok(None) => {}
         Err(error) => tracing::debug!(code = error.code.as_deref(), "a hit could not be checked"),

@@ -95,7 +95,7 @@ impl Keep {
     }
 
     /// Keeps a complete answer of the model that was asked for, if it is one to keep.
-    pub(super) fn keep(self, model: &str, bytes: Bytes, streamed: bool, usage: Option<Usage>, made: Demand) {
+    pub(super) fn keep(self, model: &str, bytes: &[u8], streamed: bool, usage: Option<Usage>, made: Demand) {
         if *self.ask.model != *model {
             return;
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use sluice_providers::{Call, Endpoint};
 
@@ -97,7 +96,7 @@ impl Check {
 
 impl Doubt {
     /// Judges the hit by the whole of the live answer, or by nothing if that failed or is another model's.
-    pub fn judge(self, gateway: &Gateway, live: Option<Bytes>) {
+    pub fn judge(self, gateway: &Gateway, live: Option<&[u8]>) {
         let Self { model, found, rules, endpoint, streams, waiting } = self;
         let metrics = metrics(gateway);
         if let Some(Tally { input, output, cost_micros, .. }) = waiting.bill() {

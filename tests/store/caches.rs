@@ -82,7 +82,7 @@ async fn until(is: impl AsyncFn() -> bool) {
 fn answer(tenant: usize, model: usize, operation: usize) -> Answer {
     let message = json!({"role": "assistant", "content": format!("t{tenant} m{model} {operation}")});
     let value = json!({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "stop"}]});
-    Answer::of(Endpoint::ChatCompletions, Bytes::from(value.to_string()), false, None).unwrap()
+    Answer::of(Endpoint::ChatCompletions, value.to_string().as_bytes(), false, None).unwrap()
 }
 
 /// When an answer was asked for, which is this tenant's and model's.

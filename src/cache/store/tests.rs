@@ -39,7 +39,7 @@ fn ask(tenant: usize, model: usize, question: usize, rules: &CacheRules) -> Ask 
 fn answer(tenant: usize, model: usize) -> Answer {
     let message = json!({"role": "assistant", "content": format!("t{tenant} m{model}")});
     let value = json!({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "stop"}]});
-    Answer::of_json(Bytes::from(value.to_string())).unwrap()
+    Answer::of_json(value.to_string().as_bytes()).unwrap()
 }
 
 fn purge(cache: &Cache, tenant: usize) -> usize {
