@@ -2,36 +2,19 @@
 //! never billed to the caller and never waited for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::config::Mirror;
 use crate::pipeline::{Flight, Gateway};
 
 /// Copies under way at once; more are skipped, so that a slow mirror holds no memory.
-const AT_ONCE: u32 = 64;
+static AT_ONCE: Semaphore = Semaphore::const_new(64);
 /// A copy is given up after this long.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-static UNDER_WAY: AtomicU32 = AtomicU32::new(0);
-
-struct Place;
-
-impl Place {
-    fn take() -> Option<Self> {
-        let free = |count: u32| (count < AT_ONCE).then_some(count + 1);
-        UNDER_WAY.try_update(Ordering::AcqRel, Ordering::Acquire, free).is_ok().then_some(Self)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// Starts a copy of the flight's request if its model wants one.
 pub(super) fn copy(gateway: &Arc<Gateway>, flight: &Flight) {
@@ -41,7 +24,7 @@ pub(super) fn copy(gateway: &Arc<Gateway>, flight: &Flight) {
     }
     let metrics = gateway.sinks.metrics().routes().clone();
     let label = Arc::clone(&mirror.target.label);
-    let Some(place) = Place::take() else { return metrics.mirrored(&label, "skipped") };
+    let Ok(place) = AT_ONCE.try_acquire() else { return metrics.mirrored(&label, "skipped") };
     let Some(request) = flight.copy_for(&mirror.target) else { return metrics.mirrored(&label, "failed") };
     let (theirs, mirror) = (Arc::clone(gateway), mirror.clone());
     gateway.tasks.spawn(async move {

@@ -3,17 +3,17 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::run::{Payload, answer};
 use crate::pipeline::{Check, Flight, Gateway};
 
 /// Checks under way at once; more are skipped.
-const AT_ONCE: u32 = 16;
+static AT_ONCE: Semaphore = Semaphore::const_new(16);
 /// One is given up after this long.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Longer answers are not compared, in bytes.
@@ -21,26 +21,9 @@ const MOST: usize = 4 << 20;
 /// What an answer of another model than the one asked for carries.
 const FALLBACK: &str = "x-sluice-fallback";
 
-static UNDER_WAY: AtomicU32 = AtomicU32::new(0);
-
-struct Place;
-
-impl Place {
-    fn take() -> Option<Self> {
-        let free = |count: u32| (count < AT_ONCE).then_some(count + 1);
-        UNDER_WAY.try_update(Ordering::AcqRel, Ordering::Acquire, free).is_ok().then_some(Self)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Begins a check, if not too many are under way.
 pub fn verify(gateway: &Arc<Gateway>, check: Box<Check>) {
-    let Some(place) = Place::take() else { return check.skip(gateway) };
+    let Ok(place) = AT_ONCE.try_acquire() else { return check.skip(gateway) };
     let theirs = Arc::clone(gateway);
     gateway.tasks.spawn(async move {
         let _place = place;
