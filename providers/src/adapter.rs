@@ -74,6 +74,21 @@ pub struct Usage {
     pub units: u64,
 }
 
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached_input: self.cached_input.saturating_add(other.cached_input),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            units: self.units.saturating_add(other.units),
+        }
+    }
+}
+
 /// A whole answer in the client's format.
 #[derive(Clone, Debug)]
 pub struct Reply {

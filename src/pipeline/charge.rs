@@ -76,8 +76,7 @@ pub(super) async fn begin(
     let lease = Lease::new(gateway, ask.lease);
     match gateway.store.enter(&ask, Duration::ZERO).await {
         Ok(Entry::Granted(grant)) => {
-            metrics.admission("all", "granted");
-            grant.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
+            metrics.granted(&grant.observed);
             let toll = Toll { lease, hit_cost, metrics: metrics.cache().clone(), model: Arc::from(model) };
             Ok((Some(toll), headers::rate_limits(&grant.seen, endpoint)))
         }

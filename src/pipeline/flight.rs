@@ -278,7 +278,7 @@ impl Flight {
             }
             None => (prompt, self.dialled.and_then(|index| self.plan.route().targets.get(index))),
         };
-        let usage = settle::sum(&self.spent, &usage);
+        let usage = self.spent.plus(&usage);
         let cost_micros = self.spent_cost + settle::cost(target, &usage);
         let Usage { input, cached_input, output, .. } = usage;
         Tally { input, cached_input, output, cost_micros, ..self.recorder.whose() }
@@ -357,7 +357,7 @@ impl Flight {
             (None, None) => return (self.spent, self.spent_cost),
         };
         let usage = self.counted.with_units(usage);
-        (settle::sum(&self.spent, &usage), self.spent_cost + settle::cost(target, &usage))
+        (self.spent.plus(&usage), self.spent_cost + settle::cost(target, &usage))
     }
 }
 

@@ -155,8 +155,7 @@ impl Recorder {
         match decision {
             Ok(admitted) => {
                 self.record.queued = admitted.queued;
-                metrics.granted();
-                admitted.observed.iter().for_each(|limit| metrics.admission(limit, "observed"));
+                metrics.granted(&admitted.observed);
             }
             Err(error) => {
                 if let Some(limit) = &error.limit {

@@ -49,18 +49,6 @@ impl Output {
     }
 }
 
-/// What two attempts used together.
-pub(super) fn sum(a: &Usage, b: &Usage) -> Usage {
-    Usage {
-        input: a.input + b.input,
-        cached_input: a.cached_input + b.cached_input,
-        cache_write: a.cache_write + b.cache_write,
-        output: a.output + b.output,
-        reasoning: a.reasoning + b.reasoning,
-        units: a.units + b.units,
-    }
-}
-
 /// The price of `usage` at the target that served it, micro-dollars; 0 where no price is known.
 pub(super) fn cost(target: Option<&TargetRoute>, usage: &Usage) -> u64 {
     target.and_then(|target| target.model.prices.as_ref()).map_or(0, |prices| prices.cost_micros(usage))

@@ -119,9 +119,12 @@ impl Metrics {
         self.0.requests.observe(record);
     }
 
-    /// The store let a request in.
-    pub fn granted(&self) {
+    /// The store let a request in; limits that only observe would have refused it.
+    pub fn granted(&self, observed: &[Arc<str>]) {
         self.0.granted.inc();
+        for limit in observed {
+            self.admission(limit, "observed");
+        }
     }
 
     /// A decision of the store, `denied` or `observed`, and the limit it hangs on.

@@ -100,7 +100,7 @@ impl Passing {
             let more = Usage::from(usage);
             // Several pictures are several events, each with its own.
             out.usage = Some(match out.usage.filter(|_| kind.starts_with("image")) {
-                Some(before) => add(&before, &more),
+                Some(before) => before.plus(&more),
                 None => more,
             });
         }
@@ -120,17 +120,6 @@ impl Passing {
 
 fn failure(error: Option<&RawValue>) -> UpstreamError {
     errors::of_event(error.map_or(&b"{}"[..], |error| error.get().as_bytes()))
-}
-
-fn add(a: &Usage, b: &Usage) -> Usage {
-    Usage {
-        input: a.input.saturating_add(b.input),
-        cached_input: a.cached_input.saturating_add(b.cached_input),
-        cache_write: a.cache_write.saturating_add(b.cache_write),
-        output: a.output.saturating_add(b.output),
-        reasoning: a.reasoning.saturating_add(b.reasoning),
-        units: a.units.saturating_add(b.units),
-    }
 }
 
 impl StreamTranslator for Passing {
