@@ -25,8 +25,8 @@ pub async fn share(gateway: &Arc<Gateway>, mut asking: Box<Asking>, key: JoinKey
     let endpoint = asking.endpoint();
     loop {
         let (joined, mut reader) = match asking.join(gateway, key, |asking| begin(gateway, asking)) {
-            Enters::Replay(asking, replay) => {
-                let replay = asking.replayed(gateway, replay).await?;
+            Enters::Replay(asking, found) => {
+                let replay = asking.replayed(gateway, &found).await?;
                 let (status, payload) = (StatusCode::OK, Payload::Whole(replay.body));
                 return Ok(Answer { status, headers: replay.headers, payload });
             }

@@ -20,6 +20,7 @@ use super::route::{self, Plan};
 use super::shared::{Coming, Entered, Head, JoinKey, Log, Reader};
 use super::waiting::{Patience, Waiting};
 use crate::budget::Held;
+use crate::cache::Found;
 use crate::config::Config;
 use crate::error::Error;
 use crate::telemetry::CacheMetrics;
@@ -55,7 +56,7 @@ pub enum Enters {
     /// The call is another's.
     Joined(Box<Asking>, Reader),
     /// The cache has the answer by now.
-    Replay(Box<Asking>, Replay),
+    Replay(Box<Asking>, Box<Found>),
 }
 
 impl Asking {
@@ -106,9 +107,9 @@ impl Asking {
     ) -> Enters {
         let (waiting, deadline) = (self.waiting().clone(), self.deadline());
         let entered = gateway.joins.enter(key, &waiting, self, |mut asking| {
-            if let Some(replay) = asking.kept_meanwhile(gateway) {
-                // Its record is written when it is dropped, and not under the lock.
-                return Err((asking, replay));
+            if let Some(found) = asking.keep.as_ref().and_then(Keep::since) {
+                // It is told when the lock is open.
+                return Err((asking, found));
             }
             asking.count("miss", gateway);
             // Others may stay when this one's time is over.
@@ -123,13 +124,8 @@ impl Asking {
                 asking.count(JOINED, gateway);
                 Enters::Joined(asking, reader)
             }
-            Entered::Needless((asking, replay)) => Enters::Replay(asking, replay),
+            Entered::Needless((asking, found)) => Enters::Replay(asking, Box::new(found)),
         }
-    }
-
-    fn kept_meanwhile(&mut self, gateway: &Gateway) -> Option<Replay> {
-        let metrics = gateway.sinks.metrics().cache();
-        self.keep.as_ref()?.since(&self.asked.call, &mut self.recorder, metrics)
     }
 
     fn count(&mut self, result: &'static str, gateway: &Gateway) {
@@ -139,15 +135,13 @@ impl Asking {
     }
 
     /// It gets an answer that the cache has by now, if it can pay for it.
-    pub async fn replayed(mut self: Box<Self>, gateway: &Gateway, mut replay: Replay) -> Result<Replay, Error> {
-        let Asked { call, plan, who, config, .. } = &*self.asked;
-        match charge::hit(gateway, config, who, plan.model(), &replay.made, call.endpoint).await {
-            Ok(limits) => {
-                replay.headers.extend(limits);
-                Ok(replay)
-            }
-            Err(error) => Err(self.recorder.refuse(error)),
-        }
+    pub async fn replayed(self: Box<Self>, gateway: &Gateway, found: &Found) -> Result<Replay, Error> {
+        let Self { asked, keep, mut recorder, .. } = *self;
+        let replay = match keep {
+            Some(keep) => keep.hit(gateway, (&asked.config, &asked.who), found, &asked.call, &mut recorder).await,
+            None => Err(Error::internal("an answer was found for a request that is not looked up")),
+        };
+        replay.map_err(|error| recorder.refuse(error))
     }
 
     /// It gets the answer of the call that it joined, if it can pay for it: for what the call has cost so far

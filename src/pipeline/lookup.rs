@@ -40,8 +40,6 @@ pub struct Replay {
     pub headers: HeaderMap,
     /// JSON, or the whole stream.
     pub body: Bytes,
-    /// What the answer took when it was made.
-    pub(super) made: Demand,
     /// The call that says whether it was right.
     pub check: Option<Box<Check>>,
 }
@@ -80,11 +78,26 @@ impl Keep {
     }
 
     /// An answer that was kept after the cache had been asked: its call is no longer there to be joined.
-    pub(super) fn since(&self, call: &Call, recorder: &mut Recorder, metrics: &CacheMetrics) -> Option<Replay> {
-        let found = self.cache.kept(&self.ask).filter(|found| found.age < self.begun.elapsed())?;
-        self.count(found.tier.name(), true, recorder, metrics);
-        metrics.saved(&self.ask.model, tokens(&found.made), found.made.cost_micros);
-        Some(replay(&found, call, HeaderMap::new(), recorder))
+    pub(super) fn since(&self) -> Option<Found> {
+        self.cache.kept(&self.ask).filter(|found| found.age < self.begun.elapsed())
+    }
+
+    /// Tells a request an answer that was found, if it can pay for it.
+    pub(super) async fn hit(
+        &self,
+        gateway: &Gateway,
+        (config, who): (&Config, &Identity),
+        found: &Found,
+        call: &Call,
+        recorder: &mut Recorder,
+    ) -> Result<Replay, Error> {
+        let (model, made) = (&self.ask.model, &found.made);
+        let metrics = gateway.sinks.metrics().cache();
+        let charged = charge::hit(gateway, config, who, model, made, call.endpoint).await;
+        self.count(found.tier.name(), charged.is_ok(), recorder, metrics);
+        let replay = replay(found, call, charged?, recorder);
+        metrics.saved(model, made.input.saturating_add(made.output), made.cost_micros);
+        Ok(replay)
     }
 
     /// Notes what came of the look-up, and whether the client may have it.
@@ -147,10 +160,7 @@ pub(super) async fn run(
     let (cache, rules) = (Arc::clone(&gateway.cache), Arc::clone(rules));
     let keep = Keep { cache, ask, rules, endpoint: call.endpoint, joins, begun, taken, off };
     if let Some(found) = found {
-        let charged = charge::hit(gateway, config, who, plan.model(), &found.made, call.endpoint).await;
-        keep.count(found.tier.name(), charged.is_ok(), recorder, metrics);
-        let replay = replay(&found, call, charged?, recorder);
-        metrics.saved(plan.model(), tokens(&found.made), found.made.cost_micros);
+        let replay = keep.hit(gateway, (config, who), &found, call, recorder).await?;
         return Ok(Looked::Hit(replay, drawn(found, keep, control.write)));
     }
     if !joins || control.only {
@@ -164,10 +174,6 @@ fn drawn(found: Found, keep: Keep, write: bool) -> Option<Box<Drawn>> {
     let sample = keep.rules.verify_sample;
     let drawn = matches!(found.tier, Tier::Semantic(_)) && sample > 0.0 && rand::random::<f64>() < sample;
     drawn.then(|| Box::new(Drawn { found, rules: Arc::clone(&keep.rules), keep: write.then_some(keep) }))
-}
-
-fn tokens(made: &Demand) -> u64 {
-    made.input.saturating_add(made.output)
 }
 
 async fn ask(
@@ -204,7 +210,7 @@ fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Rec
     recorder.answer_headers(&mut headers);
     headers::name_request(&mut headers, call.endpoint, recorder.request_id());
     recorder.replayed(body.len());
-    Replay { headers, body, made: found.made, check: None }
+    Replay { headers, body, check: None }
 }
 
 /// RFC 9111 section 5.2.1.7.
