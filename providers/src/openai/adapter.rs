@@ -129,9 +129,7 @@ impl Adapter for OpenAi {
             return dialect::stream(ChatDecoder::default(), exchange, None);
         }
         match exchange.call.endpoint {
-            Endpoint::ChatCompletions | Endpoint::Completions => {
-                Box::new(OpenAiStream::new(!exchange.call.include_usage))
-            }
+            endpoint if request::in_chunks(endpoint) => Box::new(OpenAiStream::new(!exchange.call.include_usage)),
             Endpoint::Speech if !is_events(head.headers) => Box::new(Sound),
             _ => Box::new(Passing::new()),
         }

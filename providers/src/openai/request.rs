@@ -19,13 +19,19 @@ pub(crate) fn body(call: &Call, target: &Target, quirks: Quirks) -> Body {
     }
     if !quirks.stream_options {
         edits.extend(without_options(call));
-    } else if call.stream && !call.include_usage && call.endpoint != Endpoint::Embeddings {
+    } else if call.stream && !call.include_usage && in_chunks(call.endpoint) {
         edits.push(ask_for_usage(call));
     }
     if quirks.max_tokens {
         edits.extend(old_bound(call));
     }
     splice(call, edits)
+}
+
+/// Whether a stream is one of chunks, the last of which has the usage if it is asked for. Others say it unasked, and
+/// their APIs know no such option.
+pub(super) fn in_chunks(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions)
 }
 
 /// Bodies below this many bytes are copied: that is cheaper than to send more slices.
@@ -152,6 +158,24 @@ mod tests {
         let text = "{ \"zeta\" : 1.0e2,\"messages\":[{\"model\":\"m\"}],\n \"model\":\t\"m\" , \"x\":{\"y\":[ ]}}";
         assert_eq!(sent(text, "n\"2"), text.replace("\t\"m\"", "\t\"n\\\"2\""));
         assert_eq!(sent(text, "m"), text);
+    }
+
+    #[test]
+    fn only_streams_of_chunks_are_asked_for_usage() {
+        for (endpoint, text) in [
+            (
+                Endpoint::Responses,
+                r#"{"model":"m","input":"hi","stream":true,"stream_options":{"include_obfuscation":false}}"#,
+            ),
+            (Endpoint::Responses, r#"{"model":"m","input":"hi","stream":true}"#),
+            (Endpoint::Speech, r#"{"model":"m","input":"hi","voice":"v","stream_format":"sse"}"#),
+            (Endpoint::Images, r#"{"model":"m","prompt":"hi","stream":true}"#),
+        ] {
+            let call = Call::parse(endpoint, Bytes::from_static(text.as_bytes())).unwrap();
+            assert!(call.stream, "{text}");
+            let target = Target { model: "m".into(), ..Target::default() };
+            assert_eq!(body(&call, &target, crate::openai::kinds::PLAIN).into_bytes(), text);
+        }
     }
 
     #[test]

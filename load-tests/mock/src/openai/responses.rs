@@ -32,6 +32,11 @@ impl Format for Responses {
                 return Err(Refusal::invalid(format!("Unknown parameter: '{stranger}'.")).param(stranger));
             }
         }
+        // Usage comes unasked; the one option of streams is `include_obfuscation`.
+        if !body["stream_options"]["include_usage"].is_null() {
+            let stranger = "stream_options.include_usage";
+            return Err(Refusal::invalid(format!("Unknown parameter: '{stranger}'.")).param(stranger));
+        }
         if let Some(id) = body["previous_response_id"].as_str().filter(|id| !id.starts_with("resp_mock")) {
             let message = format!("Previous response with id '{id}' not found.");
             let mut refusal = Refusal::new(Reason::Invalid, message).param("previous_response_id");
