@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use rustc_hash::FxHashSet;
 
 /// Words of a prompt beyond which one changed fact no longer moves the embedding.
-pub const MOST_WORDS: usize = 64;
+pub(crate) const MOST_WORDS: usize = 64;
 /// Bytes beyond which no prompt has so few words that mean something.
 const MOST_BYTES: usize = 1024;
 /// More lines than these are a pasted text.
@@ -39,7 +39,11 @@ impl Ineligible {
     }
 }
 
-pub(crate) fn eligible(text: &str) -> Result<(), Ineligible> {
+/// Whether a prompt may be answered from another one's answer at all.
+///
+/// # Errors
+/// Why it may not.
+pub fn eligible(text: &str) -> Result<(), Ineligible> {
     if !text.chars().any(char::is_alphanumeric) {
         return Err(Ineligible::Empty);
     }

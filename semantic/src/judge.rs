@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use sluice_semantic::{LEAST_SIMILARITY, Semantic};
+use sluice_semantic::{LEAST_SIMILARITY, Semantic, eligible};
 
 use crate::pairs::Pair;
 
@@ -33,7 +33,7 @@ impl Judged {
 pub(crate) fn judge(pairs: &[Pair], semantic: &Semantic) -> Vec<Judged> {
     let judged = |pair: &Pair| {
         let judgement = semantic.judge(&semantic.prompt(&pair.a), &semantic.prompt(&pair.b));
-        let ineligible = semantic.eligible(&pair.a).and(semantic.eligible(&pair.b)).err();
+        let ineligible = eligible(&pair.a).and(eligible(&pair.b)).err();
         let far = (judgement.similarity < LEAST_SIMILARITY).then_some("far");
         let refused = ineligible.map(sluice_semantic::Ineligible::name).or(judgement.veto).or(far);
         Judged {

@@ -17,7 +17,7 @@ mod vector;
 mod verifier;
 mod wordpiece;
 
-pub use eligible::{Ineligible, MOST_WORDS};
+pub use eligible::{Ineligible, eligible};
 pub use features::{FEATURES, Features, NAMES as FEATURE_NAMES};
 pub use index::{Index, Neighbour};
 pub use model::DIMENSIONS;
@@ -91,14 +91,6 @@ impl Semantic {
         self.model.embed(text).unit.to_vec()
     }
 
-    /// Whether a prompt may be answered from another one's answer at all.
-    ///
-    /// # Errors
-    /// Why it may not.
-    pub fn eligible(&self, text: &str) -> Result<(), Ineligible> {
-        eligible::eligible(text)
-    }
-
     /// The score above which at most this part of the pairs that ask for something else are expected to be:
     /// `0.005` is half a percent. Measured on pairs made to be confused; see docs/cache.md.
     pub fn threshold(&self, most_false_hits: f64) -> f64 {
@@ -118,7 +110,7 @@ impl Semantic {
     }
 
     /// As [`Self::judge`] with a stored text; nothing when something forbids a hit.
-    pub(crate) fn judge_text(&self, prompt: &Prompt, text: &str) -> Option<Judgement> {
+    pub fn judge_text(&self, prompt: &Prompt, text: &str) -> Option<Judgement> {
         let document = Document::new(text, self.lexicon);
         let conflicts = Conflicts::of(&prompt.document, &document, self.lexicon);
         if conflicts.first().is_some() {

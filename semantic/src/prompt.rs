@@ -38,6 +38,11 @@ impl Prompt {
         Self { document, embedding: Box::new(model.embed(text)), vectors, weights, trigrams }
     }
 
+    /// The embedding, of length 1, for an index elsewhere.
+    pub fn embedding(&self) -> &[f32] {
+        &self.embedding.unit
+    }
+
     /// The embedding, as an index keeps it.
     pub fn vector(&self) -> Quantised {
         Quantised::new(&self.embedding)

@@ -86,7 +86,7 @@ impl Ask {
         hash.update(partition);
         hash.update(text.as_deref().unwrap_or_default());
         let key = hash.finalize().into();
-        let text = text.filter(|_| other_words);
+        let text = text.filter(|text| other_words && sluice_semantic::eligible(text).is_ok());
         Ok(Self {
             owner,
             model: Arc::clone(model),

@@ -18,6 +18,7 @@ mod follow;
 mod pieces;
 mod prompts;
 mod purges;
+mod question;
 mod record;
 mod shared;
 mod shelf;

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use sluice_semantic::Semantic;
 
 use super::ask::Digest;
+use super::question::Question;
 use super::shelf::Shelves;
 use crate::state::Streamed;
 
@@ -80,8 +81,8 @@ impl Prompts {
     }
 
     /// As [`Shelves::find`].
-    pub(super) fn find(&self, partition: &Digest, text: &str, false_hits: f64, semantic: &Semantic) -> Option<Digest> {
-        self.shelves.find(partition, (text, None), false_hits, semantic).map(|(key, _)| key)
+    pub(super) fn find(&self, partition: &Digest, question: &Question<'_>, false_hits: f64) -> Option<Digest> {
+        self.shelves.find(partition, question, None, false_hits).map(|(key, _)| key)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -105,7 +106,7 @@ mod tests {
     fn prompts_are_found_until_they_end_and_the_first_to_end_make_room() {
         let semantic = Semantic::built_in().unwrap();
         let prompts = Prompts::new(2);
-        let find = |text: &str| prompts.find(&[0; 32], text, 0.01, &semantic);
+        let find = |text: &str| prompts.find(&[0; 32], &Question::new(text, &semantic), 0.01);
         prompts.insert(&streamed(1, "What is the capital of Kenya?", 100), &semantic);
         prompts.insert(&streamed(9, "long gone", 0), &semantic);
         assert_eq!(find("Tell me the capital of Kenya"), Some([1; 32]));

@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sluice_semantic::{DIMENSIONS, LEAST_SIMILARITY, Prompt, Semantic};
+use sluice_semantic::DIMENSIONS;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::ask::{Ask, Digest};
-use super::control::Control;
-use super::embed::Outside;
+use super::ask::Digest;
 use super::prompts::Prompts;
 use super::purges::Purge;
+use super::question::{Asked, Question};
 use super::record;
 use super::store::{Cache, Entry, Found, Tier};
-use crate::config::{CacheRules, Redis};
+use crate::config::Redis;
 use crate::state::{AnswerIndex, Answers, Fault, SharedPrompt};
 use crate::telemetry::SharedCacheMetrics;
 
@@ -64,22 +63,6 @@ pub(super) struct Shared {
     jobs: mpsc::Sender<Job>,
     waiting: tokio::sync::Mutex<mpsc::Receiver<Job>>,
     queued: AtomicUsize,
-}
-
-/// A look-up, while it lasts.
-struct Asked<'a> {
-    ask: &'a Ask,
-    control: &'a Control,
-    rules: &'a CacheRules,
-    outside: &'a Outside<'a>,
-    until: Instant,
-}
-
-impl Asked<'_> {
-    /// The part of false hits accepted.
-    fn budget(&self) -> f64 {
-        self.control.budget(self.rules.max_false_hits)
-    }
 }
 
 /// What became of a value.
@@ -186,16 +169,9 @@ impl Job {
 
 impl Cache {
     /// An answer of any replica.
-    pub(super) async fn find_shared(
-        &self,
-        shared: &Shared,
-        ask: &Ask,
-        (control, rules): (&Control, &CacheRules),
-        outside: &Outside<'_>,
-    ) -> Option<Found> {
+    pub(super) async fn find_shared(&self, shared: &Shared, asked: &Asked<'_>) -> Option<Found> {
         let until = Instant::now() + shared.store.deadline();
-        let asked = Asked { ask, control, rules, outside, until };
-        let looked = if shared.is_in_step() { self.look(shared, &asked).await } else { Err(Fault::Down) };
+        let looked = if shared.is_in_step() { self.look(shared, asked, until).await } else { Err(Fault::Down) };
         let result = match &looked {
             Ok(Some(found)) => found.tier.name(),
             Ok(None) => "miss",
@@ -207,23 +183,19 @@ impl Cache {
         looked.ok().flatten()
     }
 
-    async fn look(&self, shared: &Shared, asked: &Asked<'_>) -> Result<Option<Found>, Fault> {
-        if let Fetched::Entry(entry) = self.fetch(shared, &asked.ask.key, asked).await? {
+    async fn look(&self, shared: &Shared, asked: &Asked<'_>, until: Instant) -> Result<Option<Found>, Fault> {
+        if let Fetched::Entry(entry) = self.fetch(shared, &asked.ask.key, asked, until).await? {
             return Ok(Some(entry.found(Tier::Exact)));
         }
-        let text = asked.ask.text.as_deref().filter(|_| !asked.control.exact);
-        let Some((text, semantic)) = text.zip(self.semantic_if(asked.ask)) else { return Ok(None) };
-        if semantic.eligible(text).is_err() {
-            return Ok(None);
-        }
-        let prompt = Box::new(semantic.prompt(text));
-        for candidate in self.candidates(shared, asked, (text, &prompt), semantic).await? {
-            match self.fetch(shared, &candidate.key, asked).await? {
+        let Some(question) = asked.question else { return Ok(None) };
+        for (similarity, candidate) in self.candidates(shared, asked, question, until).await? {
+            match self.fetch(shared, &candidate.key, asked, until).await? {
                 Fetched::Entry(entry) => {
                     // What decides is the text that was sealed together with the answer.
-                    let asks = entry.ask.text.as_deref();
-                    let found = asks.and_then(|asks| same(&prompt, asks, asked.budget(), semantic));
-                    if let Some((_, similarity)) = found
+                    let sealed = entry.ask.text.as_deref();
+                    let judged = similarity.filter(|_| sealed == Some(&*candidate.text));
+                    let judge = || Some(question.same(sealed?, asked.budget())?.1);
+                    if let Some(similarity) = judged.or_else(judge)
                         && self.agrees(asked.ask, &entry.ask, asked.rules, asked.outside).await
                         && self.purges.allows_here(&entry.ask)
                     {
@@ -240,30 +212,30 @@ impl Cache {
         Ok(None)
     }
 
-    /// Prompts that ask the same, the surest first.
+    /// Prompts that ask the same, the surest first, with their similarity where their text is known.
     async fn candidates(
         &self,
         shared: &Shared,
         asked: &Asked<'_>,
-        (text, prompt): (&str, &Prompt),
-        semantic: &Semantic,
-    ) -> Result<Vec<SharedPrompt>, Fault> {
+        question: &Question<'_>,
+        until: Instant,
+    ) -> Result<Vec<(Option<f32>, SharedPrompt)>, Fault> {
         let (partition, budget) = (&asked.ask.partition, asked.budget());
         if shared.store.index() == Some(AnswerIndex::Stream) {
-            let found = shared.prompts.find(partition, text, budget, semantic);
-            return Ok(found.map(|key| SharedPrompt { key, text: String::new() }).into_iter().collect());
+            let found = shared.prompts.find(partition, question, budget);
+            return Ok(found.map(|key| (None, SharedPrompt { key, text: String::new() })).into_iter().collect());
         }
-        let near = shared.store.nearest(partition, &semantic.embedding(text), SHORTLIST, asked.until).await?;
-        let judged = near.into_iter().filter_map(|near| Some((same(prompt, &near.text, budget, semantic)?.0, near)));
-        let mut judged: Vec<(f64, SharedPrompt)> = judged.collect();
-        judged.sort_by(|a, b| b.0.total_cmp(&a.0));
-        Ok(judged.into_iter().map(|(_, near)| near).collect())
+        let near = shared.store.nearest(partition, question.prompt().embedding(), SHORTLIST, until).await?;
+        let judged = near.into_iter().filter_map(|near| Some((question.same(&near.text, budget)?, near)));
+        let mut judged: Vec<((f64, f32), SharedPrompt)> = judged.collect();
+        judged.sort_by(|a, b| b.0.0.total_cmp(&a.0.0));
+        Ok(judged.into_iter().map(|((_, similarity), near)| (Some(similarity), near)).collect())
     }
 
     /// The answer of a key in the partition of the request, which is in memory from then on.
-    async fn fetch(&self, shared: &Shared, key: &Digest, asked: &Asked<'_>) -> Result<Fetched, Fault> {
+    async fn fetch(&self, shared: &Shared, key: &Digest, asked: &Asked<'_>, until: Instant) -> Result<Fetched, Fault> {
         let here = self.purges.stamp().here;
-        let Some((value, left)) = shared.store.get(key, asked.until).await? else { return Ok(Fetched::Gone) };
+        let Some((value, left)) = shared.store.get(key, until).await? else { return Ok(Fetched::Gone) };
         let heavy = value.len() > HEAVY / 2;
         let most = asked.rules.max_entry.saturating_mul(3).saturating_add(VALUE_SLACK);
         let (of, partition) = (*key, asked.ask.partition);
@@ -313,17 +285,7 @@ impl Cache {
         let ask = &entry.ask;
         shared.store.set(&ask.key, &value, ttl).await?;
         let (Some(text), Some(semantic)) = (&ask.text, self.semantic_if(ask)) else { return Ok(()) };
-        if semantic.eligible(text).is_err() {
-            return Ok(());
-        }
         let prompt = SharedPrompt { key: ask.key, text: text.clone() };
         shared.store.shelve(&ask.partition, &prompt, &semantic.embedding(text), ttl).await
     }
-}
-
-/// Score and similarity of a stored prompt that asks the same.
-fn same(prompt: &Prompt, text: &str, budget: f64, semantic: &Semantic) -> Option<(f64, f32)> {
-    let judged = semantic.judge(prompt, &semantic.prompt(text));
-    let sure = judged.veto.is_none() && judged.score > semantic.threshold(budget);
-    (sure && judged.similarity >= LEAST_SIMILARITY).then_some((judged.score, judged.similarity))
 }

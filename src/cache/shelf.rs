@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use sluice_semantic::{LEAST_SIMILARITY, Partition, Quantised, Semantic};
+use sluice_semantic::{LEAST_SIMILARITY, Partition, Quantised};
 
 use super::ask::Digest;
+use super::question::Question;
 
 /// Prompts of one partition, and the keys of their answers.
 #[derive(Default)]
@@ -69,18 +70,18 @@ impl Shelves {
     pub(super) fn find(
         &self,
         partition: &Digest,
-        (text, vector): (&str, Option<&Quantised>),
+        question: &Question<'_>,
+        vector: Option<&Quantised>,
         false_hits: f64,
-        semantic: &Semantic,
     ) -> Option<(Digest, f32)> {
         let shelf = self.all.lock().get(partition).map(Arc::clone)?;
-        let prompt = semantic.prompt(text);
+        let (prompt, semantic) = (question.prompt(), question.semantic);
         let threshold = semantic.threshold(false_hits);
         let shelf = shelf.read();
         let hit = match vector {
             // What is near differs from model to model: the nearest are judged, however far they are.
-            Some(vector) => shelf.prompts.lookup_vector(&prompt, (vector, -1.0), threshold, semantic)?,
-            None => shelf.prompts.lookup(&prompt, threshold, semantic)?,
+            Some(vector) => shelf.prompts.lookup_vector(prompt, (vector, -1.0), threshold, semantic)?,
+            None => shelf.prompts.lookup(prompt, threshold, semantic)?,
         };
         // The threshold keeps to its budget among pairs that the built-in model finds near.
         let near = hit.judgement.similarity >= LEAST_SIMILARITY;

@@ -13,6 +13,7 @@ use super::ask::{Ask, Digest};
 use super::control::Control;
 use super::embed::{Embed, Outside, Vectors};
 use super::purges::{Purge, Purges, Stamp};
+use super::question::{Asked, Question};
 use super::shared::{Job, Shared};
 use super::shelf::Shelves;
 use super::watch::Watch;
@@ -165,20 +166,25 @@ impl Cache {
     /// The answer to a request, if there is one that it may have: of this process, else of any replica. `embed` makes
     /// the vectors that the rules want from outside. Dropping the future leaves nothing behind.
     pub async fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules, embed: &dyn Embed) -> Option<Found> {
-        let outside = Outside::new(embed);
-        let mut found = self.exact_here(ask, control);
+        let (outside, mut found) = (Outside::new(embed), self.exact_here(ask, control));
+        if found.is_some() && self.shared.is_none() {
+            return found;
+        }
+        let text = ask.text.as_deref().filter(|_| !control.exact);
+        let question = text.zip(self.semantic_if(ask)).map(|(text, semantic)| Question::new(text, semantic));
+        let asked = Asked { ask, control, rules, outside: &outside, question: question.as_ref() };
         if found.is_none() && rules.embeddings.is_none() {
-            found = self.words_here(ask, control, rules, &outside).await;
+            found = self.words_here(&asked).await;
         }
         if let Some(shared) = &self.shared {
             shared.metrics.looked("memory", found.as_ref().map_or("miss", |found| found.tier.name()));
             if found.is_none() {
-                found = self.find_shared(shared, ask, (control, rules), &outside).await;
+                found = self.find_shared(shared, &asked).await;
             }
         }
         if found.is_none() && rules.embeddings.is_some() {
             // Last, for it costs a call.
-            found = self.words_here(ask, control, rules, &outside).await;
+            found = self.words_here(&asked).await;
         }
         found
     }
@@ -188,22 +194,14 @@ impl Cache {
         self.may_use(&entry, control).then(|| entry.found(Tier::Exact))
     }
 
-    async fn words_here(
-        &self,
-        ask: &Ask,
-        control: &Control,
-        rules: &CacheRules,
-        outside: &Outside<'_>,
-    ) -> Option<Found> {
-        let text = ask.text.as_deref().filter(|_| !control.exact)?;
-        let semantic = self.semantic()?;
-        semantic.eligible(text).ok()?;
+    async fn words_here(&self, asked: &Asked<'_>) -> Option<Found> {
+        let Asked { ask, control, rules, outside, question } = *asked;
+        let question = question?;
         let vector = match &rules.embeddings {
             Some(_) => Some(Quantised::from_vector(&self.vector(ask, rules, outside).await?).ok()?),
             None => None,
         };
-        let (prompt, budget) = ((text, vector.as_ref()), control.budget(rules.max_false_hits));
-        let (key, similarity) = self.shelves.find(&ask.partition, prompt, budget, semantic)?;
+        let (key, similarity) = self.shelves.find(&ask.partition, question, vector.as_ref(), asked.budget())?;
         // Keys contain their partition; that it is this one is checked all the same.
         let entry = self.entries.get(&key).filter(|entry| entry.ask.partition == ask.partition)?;
         let agreed = self.may_use(&entry, control) && self.agrees(ask, &entry.ask, rules, outside).await;
@@ -263,7 +261,6 @@ impl Cache {
         let made = ask.vector.take();
         let semantic = self.semantic_if(ask)?;
         let text = ask.text.as_deref()?;
-        semantic.eligible(text).ok()?;
         match rules.embeddings {
             Some(_) => Quantised::from_vector(&made?).ok(),
             None => Some(semantic.vector(text)),

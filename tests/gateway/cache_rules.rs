@@ -67,7 +67,7 @@ fn doubtful() -> (String, String) {
         let near = judged.veto.is_none() && judged.similarity > 0.6 && one != two && !one.contains('\\');
         near && judged.score > lax
             && judged.score <= strict
-            && semantic.eligible(one).and(semantic.eligible(two)).is_ok()
+            && sluice_semantic::eligible(one).and(sluice_semantic::eligible(two)).is_ok()
     };
     pairs.lines().skip(1).map(pair).find(between).unwrap()
 }

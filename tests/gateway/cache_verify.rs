@@ -43,7 +43,7 @@ fn pairs(count: usize) -> Vec<(String, String)> {
         let fields: Vec<&str> = line.split('\t').collect();
         let (one, two) = (fields[3], fields[4]);
         let judged = semantic.judge(&semantic.prompt(one), &semantic.prompt(two));
-        let eligible = semantic.eligible(one).and(semantic.eligible(two)).is_ok() && one != two;
+        let eligible = sluice_semantic::eligible(one).and(sluice_semantic::eligible(two)).is_ok() && one != two;
         let hit = eligible && judged.veto.is_none() && judged.similarity > 0.6 && judged.score > strict;
         (hit && categories.insert(fields[1].to_owned())).then(|| (one.to_owned(), two.to_owned()))
     });

@@ -1,0 +1,51 @@
+//! A look-up while it lasts: what is asked, and its words taken apart once, however many places are searched.
+
+use std::sync::OnceLock;
+
+use sluice_semantic::{LEAST_SIMILARITY, Prompt, Semantic};
+
+use super::ask::Ask;
+use super::control::Control;
+use super::embed::Outside;
+use crate::config::CacheRules;
+
+/// A look-up.
+pub(super) struct Asked<'a> {
+    pub(super) ask: &'a Ask,
+    pub(super) control: &'a Control,
+    pub(super) rules: &'a CacheRules,
+    pub(super) outside: &'a Outside<'a>,
+    /// `None` if other words will not do.
+    pub(super) question: Option<&'a Question<'a>>,
+}
+
+impl Asked<'_> {
+    /// The part of false hits accepted.
+    pub(super) fn budget(&self) -> f64 {
+        self.control.budget(self.rules.max_false_hits)
+    }
+}
+
+/// The last user turn of a request that other words may answer.
+pub(super) struct Question<'a> {
+    text: &'a str,
+    pub(super) semantic: &'a Semantic,
+    prompt: OnceLock<Box<Prompt>>,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn new(text: &'a str, semantic: &'a Semantic) -> Self {
+        Self { text, semantic, prompt: OnceLock::new() }
+    }
+
+    pub(super) fn prompt(&self) -> &Prompt {
+        self.prompt.get_or_init(|| Box::new(self.semantic.prompt(self.text)))
+    }
+
+    /// Score and similarity of a stored prompt that asks the same.
+    pub(super) fn same(&self, stored: &str, false_hits: f64) -> Option<(f64, f32)> {
+        let judged = self.semantic.judge_text(self.prompt(), stored)?;
+        let sure = judged.score > self.semantic.threshold(false_hits) && judged.similarity >= LEAST_SIMILARITY;
+        sure.then_some((judged.score, judged.similarity))
+    }
+}
