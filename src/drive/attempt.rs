@@ -108,15 +108,15 @@ async fn land(
     if !head.status.is_success() {
         return Err(refused(attempt, &head, body).await);
     }
-    if (terms.streams || attempt.is_form()) && is_event_stream(&head.headers) {
+    if let Some(kind) = in_pieces(attempt, terms.streams, &head.headers) {
         attempt.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
-        let first = hold(attempt, &mut body, &deadlines).await?;
-        return Ok(Landed::Stream(Box::new(Stream { head, events: true, first, body, deadlines })));
-    }
-    if !terms.streams && attempt.is_speech() && is_sound(&head.headers) {
-        attempt.begin_stream(&ResponseHead { status: head.status, headers: &head.headers });
-        let first = first_sound(attempt, &mut body, &deadlines).await?;
-        return Ok(Landed::Stream(Box::new(Stream { head, events: false, first, body, deadlines })));
+        let events = kind == Pieces::Events;
+        let first = if events {
+            hold(attempt, &mut body, &deadlines).await?
+        } else {
+            first_sound(attempt, &mut body, &deadlines).await?
+        };
+        return Ok(Landed::Stream(Box::new(Stream { head, events, first, body, deadlines })));
     }
     let body = whole(body, &deadlines, REPLY_CAP).await.map_err(Failed::target)?;
     let upstream = ResponseHead { status: head.status, headers: &head.headers };
@@ -187,12 +187,30 @@ async fn whole(mut body: Incoming, deadlines: &Deadlines, cap: usize) -> Result<
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
 }
 
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+/// What an answer's pieces are that is passed on while it comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pieces {
+    /// Server-sent events.
+    Events,
+    /// Sound, which can be heard so far.
+    Sound,
+}
+
+/// Whether an answer is passed on while it comes; `None` if it is gathered first.
+pub(super) fn in_pieces(attempt: &Attempt, streams: bool, headers: &HeaderMap) -> Option<Pieces> {
+    // That a form wants a stream may stand behind its file.
+    if (streams || attempt.is_form()) && is_event_stream(headers) {
+        return Some(Pieces::Events);
+    }
+    (!streams && attempt.is_speech() && is_sound(headers)).then_some(Pieces::Sound)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
     is_of(headers, "text/event-stream") || is_of(headers, AWS_EVENTS)
 }
 
 /// Whether a body can be heard while it comes.
-pub(super) fn is_sound(headers: &HeaderMap) -> bool {
+fn is_sound(headers: &HeaderMap) -> bool {
     is_of(headers, "audio/") || is_of(headers, "application/octet-stream")
 }
 

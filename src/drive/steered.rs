@@ -7,8 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_providers::{ResponseHead, UpstreamRequest};
 
 use super::attempt::{
-    ERROR_BODY, REPLY_CAP, broke_off, full, headers as client_headers, is_event_stream, is_sound, refuse_encoded,
-    unreadable,
+    ERROR_BODY, Pieces, REPLY_CAP, broke_off, full, headers as client_headers, in_pieces, refuse_encoded, unreadable,
 };
 use super::failed::Failed;
 use super::run::{ROOM, give_up};
@@ -104,16 +103,11 @@ impl Steered {
             return Err(self.refused(*attempt, failed));
         }
         let mut out = client_headers(&self.flight, &headers);
-        if status.is_success() && self.flight.streams() && is_event_stream(&headers) {
+        let pieces = in_pieces(&attempt, self.flight.streams(), &headers);
+        if let Some(kind) = pieces.filter(|_| status.is_success()) {
             attempt.begin_stream(&ResponseHead { status, headers: &headers });
             self.flight.commit(*attempt);
-            self.state = State::Streams;
-            return Ok((status, out));
-        }
-        if status.is_success() && !self.flight.streams() && attempt.is_speech() && is_sound(&headers) {
-            attempt.begin_stream(&ResponseHead { status, headers: &headers });
-            self.flight.commit(*attempt);
-            self.state = State::Sounds;
+            self.state = if kind == Pieces::Events { State::Streams } else { State::Sounds };
             return Ok((status, out));
         }
         let mut shown = status;
