@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::run::{Payload, answer};
-use crate::pipeline::{Check, Flight, Gateway};
+use crate::pipeline::{Check, FALLBACK, Flight, Gateway};
 
 /// Checks under way at once; more are skipped.
 static AT_ONCE: Semaphore = Semaphore::const_new(16);
@@ -18,8 +18,6 @@ static AT_ONCE: Semaphore = Semaphore::const_new(16);
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Longer answers are not compared, in bytes.
 const MOST: usize = 4 << 20;
-/// What an answer of another model than the one asked for carries.
-const FALLBACK: &str = "x-sluice-fallback";
 
 /// Begins a check, if not too many are under way.
 pub fn verify(gateway: &Arc<Gateway>, check: Box<Check>) {

@@ -33,7 +33,7 @@ pub use join::{Asking, Enters, Joined};
 pub use lookup::Replay;
 pub use offload::Offload;
 pub use open::{Gateway, Opening, RequestHead};
-pub use record::{Recorder, Sinks, Tally};
+pub use record::{FALLBACK, Recorder, Sinks, Tally};
 pub use shared::{Begins, Coming, Events, Failed, Goes, Head, JoinKey, Joins, Reader, Rest};
 pub use verify::{Check, Doubt};
 pub use waiting::Waiting;

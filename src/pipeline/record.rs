@@ -25,7 +25,8 @@ const CACHE: HeaderName = HeaderName::from_static("x-sluice-cache");
 pub(super) const MODEL: HeaderName = HeaderName::from_static("x-sluice-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sluice-attempts");
 const TRIED: HeaderName = HeaderName::from_static("x-sluice-tried");
-pub(super) const FALLBACK: HeaderName = HeaderName::from_static("x-sluice-fallback");
+/// Says, with the cause, that another model than the one asked for has answered.
+pub const FALLBACK: HeaderName = HeaderName::from_static("x-sluice-fallback");
 pub(super) const QUEUED: HeaderName = HeaderName::from_static("x-sluice-queue-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-sluice-overhead-us");
 /// What the cache made of a request that got the answer of another one under way.

@@ -16,7 +16,7 @@ use super::shared_cache_metrics::SharedCacheMetrics;
 use super::verify_metrics::VerifyMetrics;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
-const CACHE_METRICS: [(&str, &str); 8] = [
+pub(super) const CACHE_METRICS: [(&str, &str); 8] = [
     (
         "sluice_cache_lookups",
         "requests by model and what the cache made of them: hit-exact, hit-semantic, joined, denied (a hit that a limit refused), miss, bypass",

@@ -213,8 +213,11 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cache_metrics::CACHE_METRICS;
     use super::super::request_metrics::REQUEST_METRICS;
     use super::super::runtime_metrics::RUNTIME_METRICS;
+    use super::super::shared_cache_metrics::SHARED_METRICS;
+    use super::super::verify_metrics::VERIFY_METRICS;
     use super::*;
     use crate::telemetry::Outcome;
 
@@ -271,7 +274,7 @@ mod tests {
     #[test]
     fn the_table_is_documented() {
         let docs = include_str!("../../docs/telemetry.md");
-        for (name, _) in tables() {
+        for (name, _) in tables().chain(CACHE_METRICS).chain(SHARED_METRICS).chain(VERIFY_METRICS) {
             assert!(docs.contains(&format!("`{name}")), "{name} is not in docs/telemetry.md");
         }
     }

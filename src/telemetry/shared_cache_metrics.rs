@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use super::request_metrics::Buckets;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
-const SHARED_METRICS: [(&str, &str); 5] = [
+pub(super) const SHARED_METRICS: [(&str, &str); 5] = [
     ("sluice_cache_tier_lookups", "look-ups by where: memory or redis, and what came of them"),
     ("sluice_cache_shared_up", "1 while answers are shared through redis"),
     ("sluice_cache_shared_calls", "calls of the shared cache by result: ok, error or timeout"),

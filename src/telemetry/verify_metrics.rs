@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Every metric: name (counters get `_total` behind it), and what it means.
-const VERIFY_METRICS: [(&str, &str); 5] = [
+pub(super) const VERIFY_METRICS: [(&str, &str); 5] = [
     (
         "sluice_cache_verified",
         "hits in other words that were answered live as well: agree, disagree, failed (no answer to compare), skipped",

@@ -303,6 +303,8 @@ impl ResponsesStream {
     fn fail(&mut self, error: &UpstreamError, out: &mut Vec<u8>) {
         self.ended = true;
         self.begin(out);
+        // Calls that were not closed have only their places.
+        self.output.retain(|item| !item.is_null());
         let mut response = self.frame.response("failed", &self.output, None);
         let code = error.code.as_deref().unwrap_or("server_error");
         response["error"] = json!({"code": code, "message": error.message});
