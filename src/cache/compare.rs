@@ -54,11 +54,11 @@ pub(super) fn conflict(kept: &str, live: &str, semantic: &Semantic) -> Option<&'
             return Some("opposite");
         }
     }
-    let near = semantic.vector(a.all).similarity(&semantic.vector(b.all));
-    let shared = a.words_in(&b).max(b.words_in(&a));
     // A bare yes has no subject.
     let judged = a.verdict.is_some() && b.verdict.is_some();
-    (!judged && near < NEAR && shared < LEAST_SHARED).then_some("subject")
+    let apart = !judged && a.words_in(&b).max(b.words_in(&a)) < LEAST_SHARED;
+    let far = || semantic.vector(a.all).similarity(&semantic.vector(b.all)) < NEAR;
+    (apart && far()).then_some("subject")
 }
 
 /// How many of one answer's slots the other has not, of how many.

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustc_hash::FxBuildHasher;
 
 use super::record::{Outcome, Record, TOKEN_KINDS};
 
@@ -80,7 +80,7 @@ pub(super) struct RequestMetrics {
     overhead: Histogram,
     counts: Family<How, Counter>,
     /// Found once for each pair: a family looks its labels up by copies of their text.
-    routes: RwLock<HashMap<Pair, Arc<RouteCounts>, FxBuildHasher>>,
+    routes: RwLock<HashMap<Pair, Arc<RouteCounts>, RandomState>>,
 }
 
 /// What is counted for one model at one target.

@@ -254,11 +254,7 @@ fn alike(a: &str, b: &str) -> bool {
 }
 
 fn cut(text: &str, most: usize) -> &str {
-    let mut end = most.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or(text)
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of words")]
