@@ -9,83 +9,74 @@ use crate::dialect::Dialect;
 const CHAT: &[Dialect] = &[Dialect::OpenAiChat];
 const BOTH: &[Dialect] = &[Dialect::OpenAiChat, Dialect::OpenAiResponses];
 
+/// Chat, which is translated, and what goes through as it is.
+const fn with_chat<const N: usize>(all: [Endpoint; N]) -> [(Endpoint, Support); N] {
+    let mut listed = [(Endpoint::ChatCompletions, Support::Yes); N];
+    let mut at = 0;
+    while at < N {
+        if !matches!(all[at], Endpoint::ChatCompletions) {
+            listed[at] = (all[at], Support::AsIs);
+        }
+        at += 1;
+    }
+    listed
+}
+
 /// Chat alone.
-const CHAT_ONLY: &[(Endpoint, Support)] = &[(Endpoint::ChatCompletions, Support::Yes)];
+const CHAT_ONLY: &[(Endpoint, Support)] = &with_chat([Endpoint::ChatCompletions]);
 /// Chat and the retired completions.
-const TEXT: &[(Endpoint, Support)] =
-    &[(Endpoint::ChatCompletions, Support::Yes), (Endpoint::Completions, Support::AsIs)];
-const COHERE_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Embeddings, Support::AsIs),
-    (Endpoint::Rerank, Support::AsIs),
-];
+const TEXT: &[(Endpoint, Support)] = &with_chat([Endpoint::ChatCompletions, Endpoint::Completions]);
+const COHERE_ALL: &[(Endpoint, Support)] =
+    &with_chat([Endpoint::ChatCompletions, Endpoint::Embeddings, Endpoint::Rerank]);
 /// All three.
-pub(crate) const ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Completions, Support::AsIs),
-    (Endpoint::Embeddings, Support::AsIs),
-];
+pub(crate) const ALL: &[(Endpoint, Support)] =
+    &with_chat([Endpoint::ChatCompletions, Endpoint::Completions, Endpoint::Embeddings]);
 
 /// All that OpenAI has.
-const OPENAI_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Completions, Support::AsIs),
-    (Endpoint::Embeddings, Support::AsIs),
-    (Endpoint::Responses, Support::AsIs),
-    (Endpoint::Moderations, Support::AsIs),
-    (Endpoint::Images, Support::AsIs),
-    (Endpoint::Speech, Support::AsIs),
-    (Endpoint::Transcriptions, Support::AsIs),
-];
+const OPENAI_ALL: &[(Endpoint, Support)] = &with_chat([
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Embeddings,
+    Endpoint::Responses,
+    Endpoint::Moderations,
+    Endpoint::Images,
+    Endpoint::Speech,
+    Endpoint::Transcriptions,
+]);
 /// What of it Azure has too.
-pub(super) const AZURE_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Completions, Support::AsIs),
-    (Endpoint::Embeddings, Support::AsIs),
-    (Endpoint::Images, Support::AsIs),
-    (Endpoint::Speech, Support::AsIs),
-    (Endpoint::Transcriptions, Support::AsIs),
-];
-const GROQ_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Speech, Support::AsIs),
-    (Endpoint::Transcriptions, Support::AsIs),
-];
-const MISTRAL_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Embeddings, Support::AsIs),
-    (Endpoint::Moderations, Support::AsIs),
-    (Endpoint::Transcriptions, Support::AsIs),
-];
-const XAI_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Responses, Support::AsIs),
-    (Endpoint::Images, Support::AsIs),
-];
-const TOGETHER_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Completions, Support::AsIs),
-    (Endpoint::Embeddings, Support::AsIs),
-    (Endpoint::Images, Support::AsIs),
-    (Endpoint::Speech, Support::AsIs),
-    (Endpoint::Transcriptions, Support::AsIs),
-    (Endpoint::Rerank, Support::AsIs),
-];
+pub(super) const AZURE_ALL: &[(Endpoint, Support)] = &with_chat([
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Embeddings,
+    Endpoint::Images,
+    Endpoint::Speech,
+    Endpoint::Transcriptions,
+]);
+const GROQ_ALL: &[(Endpoint, Support)] =
+    &with_chat([Endpoint::ChatCompletions, Endpoint::Speech, Endpoint::Transcriptions]);
+const MISTRAL_ALL: &[(Endpoint, Support)] =
+    &with_chat([Endpoint::ChatCompletions, Endpoint::Embeddings, Endpoint::Moderations, Endpoint::Transcriptions]);
+const XAI_ALL: &[(Endpoint, Support)] = &with_chat([Endpoint::ChatCompletions, Endpoint::Responses, Endpoint::Images]);
+const TOGETHER_ALL: &[(Endpoint, Support)] = &with_chat([
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Embeddings,
+    Endpoint::Images,
+    Endpoint::Speech,
+    Endpoint::Transcriptions,
+    Endpoint::Rerank,
+]);
 /// What servers of one's own have, if the model has it.
-const SERVER_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Completions, Support::AsIs),
-    (Endpoint::Embeddings, Support::AsIs),
-    (Endpoint::Transcriptions, Support::AsIs),
-    (Endpoint::Rerank, Support::AsIs),
-];
+const SERVER_ALL: &[(Endpoint, Support)] = &with_chat([
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Embeddings,
+    Endpoint::Transcriptions,
+    Endpoint::Rerank,
+]);
 /// As above without sound.
-const RERANK_ALL: &[(Endpoint, Support)] = &[
-    (Endpoint::ChatCompletions, Support::Yes),
-    (Endpoint::Completions, Support::AsIs),
-    (Endpoint::Embeddings, Support::AsIs),
-    (Endpoint::Rerank, Support::AsIs),
-];
+const RERANK_ALL: &[(Endpoint, Support)] =
+    &with_chat([Endpoint::ChatCompletions, Endpoint::Completions, Endpoint::Embeddings, Endpoint::Rerank]);
 
 /// Nothing of a request is looked at: it goes through as it is.
 pub(crate) const AS_IS: &[(Feature, Support)] = &{
