@@ -16,7 +16,7 @@ const MOST_LINES: usize = 3;
 pub enum Ineligible {
     /// Nothing to compare.
     Empty,
-    /// More than [`MOST_WORDS`] words.
+    /// More than 64 words.
     Long,
     /// It has a fenced block of code.
     Code,

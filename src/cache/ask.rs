@@ -330,6 +330,10 @@ mod tests {
         for body in [tools, hot, history, image] {
             assert!(ask(&body, CacheScope::Key, "a").unwrap().text.is_none(), "{body}");
         }
+        for text in ["word ".repeat(65), "```\nlet x = 1;\n```".to_owned(), "¿Cuál es la capital de Kenia?".to_owned()]
+        {
+            assert!(ask(&plain(&text), CacheScope::Key, "a").unwrap().text.is_none(), "{text}");
+        }
         let mut stored = plain("hi");
         stored["store"] = json!(true);
         assert_eq!(ask(&stored, CacheScope::Key, "a").unwrap_err(), "store");

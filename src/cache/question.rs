@@ -49,3 +49,19 @@ impl<'a> Question<'a> {
         sure.then_some((judged.score, judged.similarity))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nothing_vetoes_is_the_verifiers_to_refuse() {
+        let semantic = Semantic::built_in().unwrap();
+        let question = Question::new("How do I get a refund for my train ticket?", &semantic);
+        let same = |stored: &str| question.same(stored, sluice_semantic::DEFAULT_FALSE_HITS);
+        assert!(same("How can I get my train ticket refunded?").is_some_and(|(_, similarity)| similarity > 0.6));
+        let other = "How do I get a seat for my train ticket?";
+        assert!(semantic.judge_text(question.prompt(), other).is_some_and(|judged| judged.similarity > 0.6));
+        assert_eq!(same(other), None);
+    }
+}

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::Response;
 use serde_json::{Value, json};
-use sluice_mock::Behaviour;
+use sluice_mock::{Behaviour, Mock, Reason};
 use sluice_semantic::Semantic;
 
-use crate::common::{Gate, KEY, value};
+use crate::common::{Gate, KEY, any_port, value};
 
 const CHECKED: &str = "cache: { mode: semantic, verify_sample: 100% }\n";
 
@@ -128,6 +128,23 @@ async fn a_model_whose_hits_are_wrong_answers_no_other_words_until_it_is_reset()
     let reset = gate.client.post(format!("http://{}/cache/verify/reset?model=m", gate.app.admin)).send().await.unwrap();
     assert!(reset.text().await.unwrap().contains("\"reset\": 1"));
     assert_eq!(asked(&gate, two).await.0, "hit-semantic");
+}
+
+#[tokio::test]
+async fn what_another_model_says_proves_nothing() {
+    let models = "  m: { targets: [mock/gpt-4o-mini], fallback: { on_content_policy: n } }\n  n: [other/gpt-4o]\n";
+    let other = Mock::with_defaults(saying("The number is 990.")).start(any_port()).await.unwrap();
+    let provider = format!("providers:\n  other: {{ kind: openai, base_url: \"http://{}/v1\" }}\n", other.addr());
+    let edit =
+        |text: String| text.replace("providers:\n", &provider).replace("  m: [mock/gpt-4o-mini]\n", models) + CHECKED;
+    let gate = Gate::with(&[], saying("The number is 250."), edit).await;
+    let (one, two) = pairs(1).remove(0);
+    assert_eq!(asked(&gate, &one).await.0, "miss");
+    gate.mock.behave(Behaviour { refuse: Some(Reason::ContentPolicy), ..Behaviour::default() });
+    assert_eq!(asked(&gate, &two).await, ("hit-semantic".to_owned(), "The number is 250.".to_owned()));
+    let metrics = compared(&gate, "failed", 1).await;
+    assert!(!metrics.contains("result=\"disagree\""), "{metrics}");
+    assert_eq!(other.requests().len(), 1);
 }
 
 #[tokio::test]
