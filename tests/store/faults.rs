@@ -165,8 +165,9 @@ async fn a_server_that_is_loading_is_survived_and_named() {
     let before = world.ask("a", "standard", 100);
     assert!(matches!(bench.ask(&before).await, Entry::Granted(_)));
     bench.store.settle(before.lease, Demand { input: 100, ..NOTHING }).await.unwrap();
-    // Two seconds, and it listens meanwhile.
-    assert_eq!(server.cli(&["debug", "populate", "2000"]), "OK");
+    // Two seconds, and it listens every few milliseconds of them: whenever it has read a kilobyte.
+    assert_eq!(server.cli(&["config", "set", "rdbcompression", "no"]), "OK");
+    assert_eq!(server.cli(&["debug", "populate", "2000", "key", "500"]), "OK");
     assert_eq!(server.cli(&["config", "set", "key-load-delay", "1000"]), "OK");
     assert_eq!(server.cli(&["config", "set", "loading-process-events-interval-bytes", "1024"]), "OK");
     let loads = Arc::clone(&server);
