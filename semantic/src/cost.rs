@@ -18,7 +18,7 @@ pub(crate) fn measure(
     let texts: Vec<String> = (0..entries).map(prompt).collect();
     let (mut partition, mut index) = (Partition::default(), Index::default());
     for (id, text) in (0..).zip(&texts) {
-        partition.insert(id, text, semantic)?;
+        partition.insert(id, text, &semantic.card(text))?;
         index.insert(id, &semantic.vector(text))?;
     }
     let exact: HashMap<[u8; 32], usize> = texts.iter().map(|t| digest(t)).zip(0..).collect();
@@ -29,7 +29,10 @@ pub(crate) fn measure(
     let prompts: Vec<_> = asked.iter().map(|text| semantic.prompt(text)).collect();
     let stored = semantic.prompt(texts.first().map_or("", String::as_str));
     let threshold = semantic.threshold(DEFAULT_FALSE_HITS);
-    let look_up = |text: &str| partition.lookup(&semantic.prompt(text), threshold, semantic);
+    let look_up = |text: &str| {
+        let prompt = semantic.prompt(text);
+        partition.lookup(&prompt, (&prompt.card(), LEAST_SIMILARITY), threshold, semantic)
+    };
     writeln!(out, "| step | CPU, mean | p50 | p99 |\n|---|---|---|---|")?;
     row("exact: hash of a 600-byte request, one look-up", &texts, |text| exact.get(&digest(text)).copied(), out)?;
     row("semantic: eligible", &asked, |text| eligible(text), out)?;

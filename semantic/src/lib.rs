@@ -5,6 +5,7 @@
 //! boosted trees over features of the pair, decides. Everything is in the binary; nothing reads a clock
 //! or does I/O.
 
+mod card;
 mod eligible;
 mod features;
 mod index;
@@ -17,6 +18,7 @@ mod vector;
 mod verifier;
 mod wordpiece;
 
+pub use card::Card;
 pub use eligible::{Ineligible, eligible};
 pub use features::{FEATURES, Features, NAMES as FEATURE_NAMES};
 pub use index::{Index, Neighbour};
@@ -25,6 +27,7 @@ pub use partition::{Hit, LEAST_SIMILARITY, Partition};
 pub use prompt::Prompt;
 pub use vector::{Quantised, VectorError};
 
+use card::Glance;
 use features::Conflicts;
 use lexicon::Lexicon;
 use model::Model;
@@ -79,6 +82,11 @@ impl Semantic {
     /// Takes a prompt apart.
     pub fn prompt(&self, text: &str) -> Prompt {
         Prompt::new(text, &self.model, self.lexicon)
+    }
+
+    /// What a partition keeps of a prompt.
+    pub fn card(&self, text: &str) -> Card {
+        Card { vector: self.vector(text), glance: Glance::of(&Document::new(text, self.lexicon)) }
     }
 
     /// Only the embedding of a prompt, as an index keeps it.

@@ -1,9 +1,10 @@
 //! The stored prompts of one partition, and the one whose answer may be given to another prompt.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
+use crate::card::{Card, Glance};
 use crate::index::Index;
-use crate::vector::{Quantised, VectorError};
+use crate::vector::VectorError;
 use crate::{Judgement, Prompt, Semantic};
 
 /// How many of the nearest prompts are judged.
@@ -13,13 +14,12 @@ pub const LEAST_SIMILARITY: f32 = 0.5;
 
 /// Prompts that share everything else that changes an answer. What the ids stand for is the owner's business.
 ///
-/// A partition is searched by the built-in embedding ([`Self::insert`], [`Self::lookup`]) or by vectors that
-/// its owner has from elsewhere ([`Self::insert_vector`], [`Self::lookup_vector`]), never by both. Vetoes and
-/// verifier are the same: they read the texts.
+/// A partition is searched by the built-in embedding or by vectors that its owner has from elsewhere
+/// ([`Card::found_by`]), never by both. Vetoes and verifier are the same: they read the texts.
 #[derive(Debug, Default)]
 pub struct Partition {
     index: Index,
-    texts: HashMap<u64, Box<str>>,
+    prompts: HashMap<u64, (Box<str>, Glance)>,
 }
 
 /// A stored prompt that asks for the same answer.
@@ -37,24 +37,16 @@ impl Partition {
     /// Stores a prompt, or replaces the one with this id.
     ///
     /// # Errors
-    /// When the partition holds prompts with vectors of other dimensions.
-    pub fn insert(&mut self, id: u64, text: &str, semantic: &Semantic) -> Result<(), VectorError> {
-        self.insert_vector(id, text, &semantic.vector(text))
-    }
-
-    /// Stores a prompt with a vector from elsewhere, or replaces the one with this id.
-    ///
-    /// # Errors
     /// When the partition holds prompts with vectors of other dimensions; then nothing has changed.
-    pub fn insert_vector(&mut self, id: u64, text: &str, vector: &Quantised) -> Result<(), VectorError> {
-        self.index.insert(id, vector)?;
-        self.texts.insert(id, text.into());
+    pub fn insert(&mut self, id: u64, text: &str, card: &Card) -> Result<(), VectorError> {
+        self.index.insert(id, &card.vector)?;
+        self.prompts.insert(id, (text.into(), card.glance.clone()));
         Ok(())
     }
 
     /// Forgets a prompt. False if the id is not there.
     pub fn remove(&mut self, id: u64) -> bool {
-        self.texts.remove(&id);
+        self.prompts.remove(&id);
         self.index.remove(id)
     }
 
@@ -69,23 +61,21 @@ impl Partition {
     }
 
     /// The stored prompt with the best score above `threshold` that nothing vetoes; the nearest of those whose score
-    /// keeps to the strictest budget there is.
-    pub fn lookup(&self, prompt: &Prompt, threshold: f64, semantic: &Semantic) -> Option<Hit> {
-        self.lookup_vector(prompt, (&prompt.vector(), LEAST_SIMILARITY), threshold, semantic)
-    }
-
-    /// As [`Self::lookup`], by a vector from elsewhere. Prompts farther from it than the number beside it, a
-    /// cosine, are not judged: what is far differs from model to model.
-    pub fn lookup_vector(
+    /// keeps to the strictest budget there is. `card` is the prompt's; stored prompts farther from its vector than
+    /// `at_least`, a cosine, are not judged.
+    pub fn lookup(
         &self,
         prompt: &Prompt,
-        (vector, at_least): (&Quantised, f32),
+        (card, at_least): (&Card, f32),
         threshold: f64,
         semantic: &Semantic,
     ) -> Option<Hit> {
         let mut best: Option<Hit> = None;
-        for near in self.index.nearest(vector, SHORTLIST, at_least) {
-            let Some(text) = self.texts.get(&near.id) else { continue };
+        for near in self.index.nearest(&card.vector, SHORTLIST, at_least) {
+            let Some((text, glance)) = self.prompts.get(&near.id) else { continue };
+            if card.glance.forbids(glance) {
+                continue;
+            }
             let Some(judgement) = semantic.judge_text(prompt, text) else { continue };
             // Of two that are sure beyond any budget, the nearer one is as good.
             let sure = judgement.score > threshold.max(semantic.threshold(0.0));
@@ -100,17 +90,18 @@ impl Partition {
         best
     }
 
-    /// Bytes held: vectors, ids and texts.
+    /// Bytes held: vectors, ids, texts and what is seen of them at a glance.
     pub fn memory(&self) -> usize {
-        let texts: usize = self.texts.values().map(|t| t.len()).sum();
-        let slot = size_of::<(u64, Box<str>)>() + 1;
-        self.index.memory() + texts + self.texts.capacity() * 8 / 7 * slot
+        let heap: usize = self.prompts.values().map(|(text, glance)| text.len() + glance.memory()).sum();
+        let slot = size_of::<(u64, (Box<str>, Glance))>() + 1;
+        self.index.memory() + heap + self.prompts.capacity() * 8 / 7 * slot
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Quantised;
 
     #[test]
     fn a_paraphrase_hits_and_another_question_does_not() {
@@ -118,10 +109,13 @@ mod tests {
         let mut partition = Partition::default();
         let stored = ["What is the capital of Germany?", "How do I reverse a list in Python?", "laptops under $500"];
         for (id, text) in (1..).zip(stored) {
-            partition.insert(id, text, &semantic).unwrap();
+            partition.insert(id, text, &semantic.card(text)).unwrap();
         }
         let threshold = semantic.threshold(crate::DEFAULT_FALSE_HITS);
-        let hit = |p: &Partition, text: &str| p.lookup(&semantic.prompt(text), threshold, &semantic).map(|h| h.id);
+        let hit = |p: &Partition, text: &str| {
+            let prompt = semantic.prompt(text);
+            p.lookup(&prompt, (&prompt.card(), LEAST_SIMILARITY), threshold, &semantic).map(|h| h.id)
+        };
         assert_eq!(hit(&partition, "Tell me the capital of Germany"), Some(1));
         assert_eq!(hit(&partition, "How can I reverse a Python list?"), Some(2));
         for other in ["What is the capital of France?", "How do I sort a list in Python?", "laptops over $500", ""] {
@@ -131,22 +125,29 @@ mod tests {
         assert_eq!(hit(&partition, "Tell me the capital of Germany"), None);
         assert_eq!(partition.len(), 2);
     }
+
     #[test]
     fn vectors_from_elsewhere_find_what_the_verifier_then_judges() {
         let semantic = Semantic::built_in().unwrap();
         let vector = |x: f32| Quantised::from_vector(&[1.0, x, 0.0]).unwrap();
+        let card = |text: &str, x: f32| semantic.card(text).found_by(vector(x));
         let mut partition = Partition::default();
-        partition.insert_vector(1, "What is the capital of Germany?", &vector(0.1)).unwrap();
-        partition.insert_vector(2, "What is the capital of France?", &vector(0.0)).unwrap();
-        let wrong = partition.insert(3, "What is the capital of Spain?", &semantic);
+        for (id, country, x) in [(1, "Germany", 0.1), (2, "France", 0.0)] {
+            let text = format!("What is the capital of {country}?");
+            partition.insert(id, &text, &card(&text, x)).unwrap();
+        }
+        let other = "What is the capital of Spain?";
+        let wrong = partition.insert(3, other, &semantic.card(other));
         assert_eq!(wrong, Err(VectorError::Dimensions { expected: 3, given: crate::DIMENSIONS }));
         let threshold = semantic.threshold(crate::DEFAULT_FALSE_HITS);
-        let prompt = semantic.prompt("Tell me the capital of Germany");
+        let text = "Tell me the capital of Germany";
+        let prompt = semantic.prompt(text);
+        let look_up = |card: &Card, at_least: f32| partition.lookup(&prompt, (card, at_least), threshold, &semantic);
         // The nearest vector is the other country's; the verifier knows better.
-        let hit = partition.lookup_vector(&prompt, (&vector(0.0), 0.9), threshold, &semantic).unwrap();
+        let hit = look_up(&card(text, 0.0), 0.9).unwrap();
         assert_eq!(hit.id, 1);
         assert!((hit.similarity - vector(0.0).similarity(&vector(0.1))).abs() < 1e-6);
-        assert_eq!(partition.lookup_vector(&prompt, (&vector(20.0), 0.9), threshold, &semantic), None);
-        assert_eq!(partition.lookup(&prompt, threshold, &semantic), None);
+        assert_eq!(look_up(&card(text, 20.0), 0.9), None);
+        assert_eq!(look_up(&prompt.card(), LEAST_SIMILARITY), None);
     }
 }

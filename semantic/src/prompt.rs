@@ -1,5 +1,6 @@
 //! A prompt, ready to be compared with others.
 
+use crate::card::{Card, Glance};
 use crate::lexicon::Lexicon;
 use crate::model::{DIMENSIONS, Embedding, Model};
 use crate::text::Document;
@@ -14,8 +15,8 @@ pub struct Prompt {
     pub(crate) vectors: Vec<[f32; DIMENSIONS]>,
     /// How much each word of the content says: rare words weigh more.
     pub(crate) weights: Vec<f64>,
-    /// Sorted, each once.
-    pub(crate) trigrams: Vec<[u8; 3]>,
+    /// Three bytes each, sorted, each once.
+    pub(crate) trigrams: Vec<u32>,
 }
 
 /// Keeps a word without a vector from weighing nothing.
@@ -43,14 +44,14 @@ impl Prompt {
         &self.embedding.unit
     }
 
-    /// The embedding, as an index keeps it.
-    pub fn vector(&self) -> Quantised {
-        Quantised::new(&self.embedding)
+    /// What a partition keeps of it.
+    pub fn card(&self) -> Card {
+        Card { vector: Quantised::new(&self.embedding), glance: Glance::of(&self.document) }
     }
 }
 
 /// Of the letters and digits, with one space for any run of other characters.
-fn trigrams(text: &str) -> Vec<[u8; 3]> {
+fn trigrams(text: &str) -> Vec<u32> {
     let mut plain = Vec::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -59,7 +60,7 @@ fn trigrams(text: &str) -> Vec<[u8; 3]> {
             _ => plain.push(b' '),
         }
     }
-    let mut found: Vec<[u8; 3]> = plain.array_windows().copied().collect();
+    let mut found: Vec<u32> = plain.array_windows().map(|[a, b, c]| u32::from_be_bytes([0, *a, *b, *c])).collect();
     found.sort_unstable();
     found.dedup();
     found

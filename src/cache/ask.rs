@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sluice_providers::{Call, Endpoint};
+use sluice_semantic::Card;
 
 use super::embed::Vector;
 use super::purges::Stamp;
@@ -48,6 +49,8 @@ pub struct Ask {
     pub stamp: Stamp,
     /// The vector of `text`, once an embeddings model of the config has made it.
     pub vector: OnceLock<Vector>,
+    /// What the look-up has found out about `text`, for whoever keeps the answer.
+    pub(super) card: OnceLock<Box<Card>>,
 }
 
 impl Ask {
@@ -95,6 +98,7 @@ impl Ask {
             text,
             stamp: Stamp::default(),
             vector: OnceLock::new(),
+            card: OnceLock::new(),
         })
     }
 }

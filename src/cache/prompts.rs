@@ -35,7 +35,7 @@ impl Prompts {
         let prompt = &streamed.prompt;
         let Some(end) = Instant::now().checked_add(streamed.left).filter(|_| !streamed.left.is_zero()) else { return };
         self.remove(&prompt.key);
-        let id = self.shelves.insert(streamed.partition, &prompt.text, prompt.key, &semantic.vector(&prompt.text));
+        let id = self.shelves.insert(streamed.partition, &prompt.text, prompt.key, &semantic.card(&prompt.text));
         let first = {
             let mut known = self.known.lock();
             known.by_key.insert(prompt.key, (streamed.partition, id, end));

@@ -169,6 +169,7 @@ mod tests {
             text: None,
             stamp,
             vector: std::sync::OnceLock::new(),
+            card: std::sync::OnceLock::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use sluice_semantic::{LEAST_SIMILARITY, Prompt, Semantic};
+use sluice_semantic::{Card, LEAST_SIMILARITY, Prompt, Semantic};
 
 use super::ask::Ask;
 use super::control::Control;
@@ -31,15 +31,25 @@ pub(super) struct Question<'a> {
     text: &'a str,
     pub(super) semantic: &'a Semantic,
     prompt: OnceLock<Box<Prompt>>,
+    card: OnceLock<Box<Card>>,
 }
 
 impl<'a> Question<'a> {
     pub(super) fn new(text: &'a str, semantic: &'a Semantic) -> Self {
-        Self { text, semantic, prompt: OnceLock::new() }
+        Self { text, semantic, prompt: OnceLock::new(), card: OnceLock::new() }
     }
 
     pub(super) fn prompt(&self) -> &Prompt {
         self.prompt.get_or_init(|| Box::new(self.semantic.prompt(self.text)))
+    }
+
+    pub(super) fn card(&self) -> &Card {
+        self.card.get_or_init(|| Box::new(self.prompt().card()))
+    }
+
+    /// What there is of its card, for whoever keeps the answer.
+    pub(super) fn into_card(self) -> Option<Box<Card>> {
+        self.card.into_inner()
     }
 
     /// Score and similarity of a stored prompt that asks the same.

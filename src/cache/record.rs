@@ -101,8 +101,16 @@ pub(super) fn decode(value: &[u8], of: (&Digest, &Digest), left: Duration, here:
     let owner = Owner { tenant: record.tenant.into(), key: record.key.into(), user: None };
     let stamp = Stamp { here, shared: PurgeMark { epoch: record.epoch, seq: record.seq } };
     let (key, partition) = (*of.0, *of.1);
-    let ask =
-        Ask { owner, model: record.model.into(), partition, key, text: record.text, stamp, vector: OnceLock::new() };
+    let ask = Ask {
+        owner,
+        model: record.model.into(),
+        partition,
+        key,
+        text: record.text,
+        stamp,
+        vector: OnceLock::new(),
+        card: OnceLock::new(),
+    };
     let ttl = Duration::from_millis(record.ttl_ms);
     let left = left.min(ttl);
     let now = Instant::now();
@@ -139,7 +147,16 @@ mod tests {
         let owner = Owner { tenant: "acme".into(), key: "web".into(), user: Some("ann".to_owned()) };
         let stamp = Stamp { here: 9, shared: PurgeMark { epoch: u64::MAX, seq: 4 } };
         let (partition, key, text) = ([1; 32], [2; 32], Some("Who is it?".to_owned()));
-        let ask = Ask { owner, model: "m".into(), partition, key, text, stamp, vector: OnceLock::new() };
+        let ask = Ask {
+            owner,
+            model: "m".into(),
+            partition,
+            key,
+            text,
+            stamp,
+            vector: OnceLock::new(),
+            card: OnceLock::new(),
+        };
         Entry {
             answer,
             ask,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use sluice_semantic::{LEAST_SIMILARITY, Partition, Quantised};
+use sluice_semantic::{Card, LEAST_SIMILARITY, Partition, Quantised};
 
 use super::ask::Digest;
 use super::question::Question;
@@ -29,7 +29,7 @@ pub(super) struct Shelves {
 
 impl Shelves {
     /// Adds a prompt; the number takes it out again.
-    pub(super) fn insert(&self, partition: Digest, text: &str, key: Digest, vector: &Quantised) -> u64 {
+    pub(super) fn insert(&self, partition: Digest, text: &str, key: Digest, card: &Card) -> u64 {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         loop {
             let found = Arc::clone(self.all.lock().entry(partition).or_default());
@@ -39,7 +39,7 @@ impl Shelves {
                 self.unlist(&partition, &found);
                 continue;
             }
-            if shelf.prompts.insert_vector(id, text, vector).is_ok() {
+            if shelf.prompts.insert(id, text, card).is_ok() {
                 shelf.keys.insert(id, key);
             }
             return id;
@@ -71,18 +71,16 @@ impl Shelves {
         &self,
         partition: &Digest,
         question: &Question<'_>,
-        vector: Option<&Quantised>,
+        vector: Option<Quantised>,
         false_hits: f64,
     ) -> Option<(Digest, f32)> {
-        let shelf = self.all.lock().get(partition).map(Arc::clone)?;
+        let found = self.all.lock().get(partition).map(Arc::clone)?;
         let (prompt, semantic) = (question.prompt(), question.semantic);
-        let threshold = semantic.threshold(false_hits);
-        let shelf = shelf.read();
-        let hit = match vector {
-            // What is near differs from model to model: the nearest are judged, however far they are.
-            Some(vector) => shelf.prompts.lookup_vector(prompt, (vector, -1.0), threshold, semantic)?,
-            None => shelf.prompts.lookup(prompt, threshold, semantic)?,
-        };
+        // What is near differs from model to model: the nearest are judged, however far they are.
+        let outside = vector.map(|vector| question.card().clone().found_by(vector));
+        let by = outside.as_ref().map_or((question.card(), LEAST_SIMILARITY), |card| (card, -1.0));
+        let shelf = found.read();
+        let hit = shelf.prompts.lookup(prompt, by, semantic.threshold(false_hits), semantic)?;
         // The threshold keeps to its budget among pairs that the built-in model finds near.
         let near = hit.judgement.similarity >= LEAST_SIMILARITY;
         Some((*shelf.keys.get(&hit.id).filter(|_| near)?, hit.judgement.similarity))
@@ -96,17 +94,19 @@ impl Shelves {
 
 #[cfg(test)]
 mod tests {
+    use sluice_semantic::Semantic;
+
     use super::*;
 
     #[test]
     fn a_shelf_that_is_emptied_while_another_is_filling_it_loses_nothing() {
-        let (shelves, vector) = (Shelves::default(), Quantised::from_vector(&[1.0, 2.0]).unwrap());
+        let (shelves, card) = (Shelves::default(), Semantic::built_in().unwrap().card("text"));
         std::thread::scope(|scope| {
             for thread in 0..4_u8 {
-                let (shelves, vector) = (&shelves, &vector);
+                let (shelves, card) = (&shelves, &card);
                 scope.spawn(move || {
                     for _ in 0..2000 {
-                        let id = shelves.insert([7; 32], "text", [thread; 32], vector);
+                        let id = shelves.insert([7; 32], "text", [thread; 32], card);
                         let listed = shelves.all.lock().get(&[7; 32]).map(Arc::clone).unwrap();
                         assert_eq!(listed.read().keys.get(&id), Some(&[thread; 32]));
                         shelves.remove(&[7; 32], id);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::sync::Cache as Moka;
 use sluice_policies::Demand;
-use sluice_semantic::{Quantised, Semantic};
+use sluice_semantic::{Card, Quantised, Semantic};
 
 use super::answer::Answer;
 use super::ask::{Ask, Digest};
@@ -186,6 +186,10 @@ impl Cache {
             // Last, for it costs a call.
             found = self.words_here(&asked).await;
         }
+        if let Some(card) = question.and_then(Question::into_card).filter(|_| found.is_none()) {
+            // If another has set it, it is the same.
+            drop(ask.card.set(card));
+        }
         found
     }
 
@@ -201,7 +205,7 @@ impl Cache {
             Some(_) => Some(Quantised::from_vector(&self.vector(ask, rules, outside).await?).ok()?),
             None => None,
         };
-        let (key, similarity) = self.shelves.find(&ask.partition, question, vector.as_ref(), asked.budget())?;
+        let (key, similarity) = self.shelves.find(&ask.partition, question, vector, asked.budget())?;
         // Keys contain their partition; that it is this one is checked all the same.
         let entry = self.entries.get(&key).filter(|entry| entry.ask.partition == ask.partition)?;
         let agreed = self.may_use(&entry, control) && self.agrees(ask, &entry.ask, rules, outside).await;
@@ -244,12 +248,12 @@ impl Cache {
 
     /// Puts an answer into memory.
     pub(super) fn hold(&self, mut entry: Entry, rules: &CacheRules) -> Arc<Entry> {
-        let vector = self.shelf_vector(&mut entry.ask, rules);
+        let card = self.shelf_card(&mut entry.ask, rules);
         let ask = &entry.ask;
         let key = ask.key;
-        if let Some((text, vector)) = ask.text.as_deref().zip(vector) {
-            entry.shelved = Some(self.shelves.insert(ask.partition, text, key, &vector));
-            entry.dimensions = vector.dimensions();
+        if let Some((text, card)) = ask.text.as_deref().zip(card) {
+            entry.shelved = Some(self.shelves.insert(ask.partition, text, key, &card));
+            entry.dimensions = card.dimensions();
         }
         let entry = Arc::new(entry);
         self.entries.insert(key, Arc::clone(&entry));
@@ -257,13 +261,14 @@ impl Cache {
     }
 
     /// By what its prompt is found; nothing if an answer is for the same request only.
-    fn shelf_vector(&self, ask: &mut Ask, rules: &CacheRules) -> Option<Quantised> {
-        let made = ask.vector.take();
+    fn shelf_card(&self, ask: &mut Ask, rules: &CacheRules) -> Option<Card> {
+        let (vector, known) = (ask.vector.take(), ask.card.take());
         let semantic = self.semantic_if(ask)?;
         let text = ask.text.as_deref()?;
+        let card = known.map_or_else(|| semantic.card(text), |card| *card);
         match rules.embeddings {
-            Some(_) => Quantised::from_vector(&made?).ok(),
-            None => Some(semantic.vector(text)),
+            Some(_) => Some(card.found_by(Quantised::from_vector(&vector?).ok()?)),
+            None => Some(card),
         }
     }
 
