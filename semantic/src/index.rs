@@ -1,9 +1,11 @@
 //! The nearest stored prompts of one partition: int8 vectors, every one looked at, so the answer is exact.
 
+mod scan;
+
 use rustc_hash::FxHashMap as HashMap;
 
-use crate::model::DIMENSIONS;
 use crate::vector::{Quantised, VectorError, as_similarity};
+use scan::Scan;
 
 /// A stored prompt and how near it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,162 +130,12 @@ fn swap_remove(rows: &mut Vec<i8>, slot: usize, width: usize) {
     rows.truncate(last);
 }
 
-/// What rounding may take from a bound.
-const SLACK: f32 = 1e-4;
-
-/// One search, compiled for each instruction set and chosen at run time.
-struct Scan<'a> {
-    index: &'a Index,
-    query: &'a Quantised,
-    count: usize,
-    at_least: f32,
-}
-
-impl pulp::NullaryFnOnce for Scan<'_> {
-    type Output = Vec<Neighbour>;
-
-    #[inline(always)]
-    fn call(self) -> Vec<Neighbour> {
-        const QUARTER: usize = DIMENSIONS / 4;
-        const REST: usize = DIMENSIONS - 2 * QUARTER;
-        let query = parts(self.query).map(|part| -> Vec<i16> { part.iter().map(|x| i16::from(*x)).collect() });
-        let [first, second, third] = query.each_ref().map(Vec::as_slice);
-        let [one, two, three] = self.index.parts.each_ref().map(Vec::as_slice);
-        // With a length that the compiler knows, the products of a row are a few instructions.
-        if let (Some(p), Some(q), Some(r)) =
-            (first.as_array::<QUARTER>(), second.as_array::<QUARTER>(), third.as_array::<REST>())
-        {
-            let ((one, _), (two, _), (three, _)) = (one.as_chunks(), two.as_chunks(), three.as_chunks());
-            return self.among(
-                one.iter().map(|row: &[i8; QUARTER]| products(p, row)),
-                |slot| Some(products(p, one.get(slot)?) + products(q, two.get(slot).map(<[i8; QUARTER]>::as_slice)?)),
-                |slot| Some(products(r, three.get(slot).map(<[i8; REST]>::as_slice)?)),
-            );
-        }
-        let row = |rows: &[i8], query: &[i16], slot: usize| {
-            let at = slot * query.len();
-            rows.get(at..at + query.len()).map(|row| products(query, row))
-        };
-        self.among(
-            (0..self.index.len()).filter_map(|slot| row(one, first, slot)),
-            |slot| Some(row(one, first, slot)? + row(two, second, slot)?),
-            |slot| row(three, third, slot),
-        )
-    }
-}
-
-impl Scan<'_> {
-    /// The products with the query of all rows' first parts, of one row's first two parts, and of its third.
-    #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the instruction set")]
-    #[inline(always)]
-    fn among(
-        &self,
-        first: impl Iterator<Item = i32>,
-        two: impl Fn(usize) -> Option<i32>,
-        third: impl Fn(usize) -> Option<i32>,
-    ) -> Vec<Neighbour> {
-        let [after_first, after_second] = beyond(self.query);
-        let similarity = |sum: i32, row: &Row| as_similarity(sum, row.scale * self.query.scale);
-        let bound = |(sum, row): (i32, &Row)| similarity(sum, row) + row.beyond[0] * after_first + SLACK;
-        let bounds: Vec<f32> = first.zip(&self.index.rows).map(bound).collect();
-        let mut best = Best { rows: Vec::with_capacity(self.count + 1), count: self.count, least: self.at_least };
-        let mut look = |slot: usize| {
-            let (row, id) = (self.index.rows.get(slot)?, self.index.ids.get(slot)?);
-            let sum = two(slot)?;
-            if similarity(sum, row) + row.beyond[1] * after_second + SLACK >= best.least {
-                best.offer(Neighbour { id: *id, similarity: similarity(sum + third(slot)?, row) });
-            }
-            Some(best.least)
-        };
-        // Those that look best make the bar high for all others.
-        let (promising, mut least) = (promising(&bounds, self.count), self.at_least);
-        for slot in &promising {
-            least = look(*slot).unwrap_or(least);
-        }
-        for (begin, block) in blocks(&bounds) {
-            if !any_above(block, least) {
-                continue;
-            }
-            for (slot, bound) in (begin..).zip(block) {
-                if *bound >= least && !promising.contains(&slot) {
-                    least = look(slot).unwrap_or(least);
-                }
-            }
-        }
-        best.rows
-    }
-}
-
-/// Where the `count` highest are.
-#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the instruction set")]
-#[inline(always)]
-fn promising(bounds: &[f32], count: usize) -> Vec<usize> {
-    let mut found: Vec<(f32, usize)> = Vec::with_capacity(count + 1);
-    let mut least = f32::NEG_INFINITY;
-    for (begin, block) in blocks(bounds) {
-        if !any_above(block, least) {
-            continue;
-        }
-        for (slot, bound) in (begin..).zip(block) {
-            if *bound < least {
-                continue;
-            }
-            found.insert(found.partition_point(|(known, _)| known >= bound), (*bound, slot));
-            found.truncate(count);
-            if let (true, Some((last, _))) = (found.len() == count, found.last()) {
-                least = *last;
-            }
-        }
-    }
-    found.into_iter().map(|(_, slot)| slot).collect()
-}
-
-/// Runs of rows with the place of the first.
-fn blocks(bounds: &[f32]) -> impl Iterator<Item = (usize, &[f32])> {
-    const BLOCK: usize = 64;
-    (0..).step_by(BLOCK).zip(bounds.chunks(BLOCK))
-}
-
-/// Counts instead of stopping early, so that many are compared at once.
-#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the instruction set")]
-#[inline(always)]
-fn any_above(block: &[f32], least: f32) -> bool {
-    block.iter().map(|bound| u32::from(*bound >= least)).sum::<u32>() > 0
-}
-
-/// The nearest so far, nearest first.
-struct Best {
-    rows: Vec<Neighbour>,
-    count: usize,
-    /// Less similar ones are not wanted.
-    least: f32,
-}
-
-impl Best {
-    fn offer(&mut self, new: Neighbour) {
-        if new.similarity < self.least {
-            return;
-        }
-        let nearer = |n: &Neighbour| new.similarity.total_cmp(&n.similarity).then(n.id.cmp(&new.id)).is_lt();
-        self.rows.insert(self.rows.partition_point(nearer), new);
-        self.rows.truncate(self.count);
-        if let (true, Some(last)) = (self.rows.len() == self.count, self.rows.last()) {
-            self.least = last.similarity;
-        }
-    }
-}
-
-#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the instruction set")]
-#[inline(always)]
-fn products(query: &[i16], row: &[i8]) -> i32 {
-    query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(i16::from(*b))).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::DIMENSIONS;
 
     fn vector(seed: u64, dimensions: usize) -> Quantised {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

@@ -35,6 +35,8 @@ impl Cache {
             None => None,
             Some(shared) => Some(self.tell(shared, what).await.is_ok()),
         };
+        // So that they are counted.
+        self.catch_up_all();
         // After the store was told: what a look-up found there before is not kept here.
         self.purges.add_here(what);
         Purged { entries: self.forget(std::slice::from_ref(what)), shared }
@@ -187,6 +189,7 @@ impl Cache {
             self.write(shared, job).await;
         }
         let rest = async {
+            self.catch_up_all();
             while let Some(job) = shared.left().await {
                 self.write(shared, job).await;
             }

@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::ask::{Ask, Digest};
 use super::control::Control;
 use super::embed::{Embed, Outside, Vectors};
+use super::later::Later;
 use super::purges::{Purge, Purges, Stamp};
 use super::question::{Asked, Question};
 use super::shared::{Job, Shared};
@@ -102,6 +103,7 @@ pub struct Cache {
     pub(super) vectors: Vectors,
     watch: Watch,
     pub(super) purges: Purges,
+    pub(super) later: Later,
     pub(super) shared: Option<Box<Shared>>,
 }
 
@@ -133,7 +135,8 @@ impl Cache {
             })
             .build();
         let (semantic, vectors, purges) = (OnceLock::new(), Vectors::default(), Purges::default());
-        Self { entries, shelves, semantic, vectors, watch: Watch::default(), purges, shared: None }
+        let (watch, later) = (Watch::default(), Later::default());
+        Self { entries, shelves, semantic, vectors, watch, purges, later, shared: None }
     }
 
     /// The same in front of the answers of all replicas; [`work`](Self::work) connects to them. The
@@ -166,6 +169,7 @@ impl Cache {
     /// The answer to a request, if there is one that it may have: of this process, else of any replica. `embed` makes
     /// the vectors that the rules want from outside. Dropping the future leaves nothing behind.
     pub async fn find(&self, ask: &Ask, control: &Control, rules: &CacheRules, embed: &dyn Embed) -> Option<Found> {
+        self.catch_up(&ask.partition, None);
         let (outside, mut found) = (Outside::new(embed), self.exact_here(ask, control));
         if found.is_some() && self.shared.is_none() {
             return found;
@@ -219,6 +223,7 @@ impl Cache {
 
     /// The answer to this very request, if this process has it in memory.
     pub fn kept(&self, ask: &Ask) -> Option<Found> {
+        self.catch_up(&ask.partition, Some(&ask.key));
         let entry = self.entries.get(&ask.key).filter(|entry| self.purges.allows_here(&entry.ask))?;
         Some(entry.found(Tier::Exact))
     }
@@ -290,6 +295,7 @@ impl Cache {
 
     /// What is held now.
     pub fn size(&self) -> Size {
+        self.catch_up_all();
         self.entries.run_pending_tasks();
         Size {
             entries: self.entries.entry_count(),

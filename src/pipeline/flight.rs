@@ -337,7 +337,7 @@ impl Flight {
         let usage = self.attempt.as_ref().and_then(Attempt::usage);
         let answer = self.attempt.as_mut().and_then(Attempt::take_answer);
         if let Some(answer) = answer.filter(|_| self.said.is_empty()) {
-            keep.keep(self.plan.model(), &answer, self.streams, usage, made);
+            keep.keep(self.plan.model(), answer, self.streams, usage, made);
         }
     }
 

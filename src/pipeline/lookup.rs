@@ -17,7 +17,7 @@ use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
 use super::verify::Check;
-use crate::cache::{Answer, Ask, Cache, Control, Digest, Found, Owner, Stamp, Tier};
+use crate::cache::{Ask, Cache, Control, Delivered, Digest, Found, Owner, Stamp, Tier};
 use crate::config::{CacheRules, Config};
 use crate::error::Error;
 use crate::telemetry::CacheMetrics;
@@ -108,12 +108,10 @@ impl Keep {
     }
 
     /// Keeps a complete answer of the model that was asked for, if it is one to keep.
-    pub(super) fn keep(self, model: &str, bytes: &[u8], streamed: bool, usage: Option<Usage>, made: Demand) {
-        if *self.ask.model != *model {
-            return;
-        }
-        if let Some(answer) = Answer::of(self.endpoint, bytes, streamed, usage) {
-            self.cache.keep(self.ask, answer, made, &self.rules);
+    pub(super) fn keep(self, model: &str, bytes: Bytes, streamed: bool, usage: Option<Usage>, made: Demand) {
+        let Self { cache, ask, rules, endpoint, .. } = self;
+        if *ask.model == *model {
+            cache.keep_later(Delivered { ask, endpoint, bytes, streamed, usage, made, rules });
         }
     }
 }

@@ -9,8 +9,8 @@ use serde_json::json;
 use sluice_providers::{Call, Endpoint};
 
 use super::*;
-use crate::cache::Owner;
 use crate::cache::embed::tests::{Words, rules as with};
+use crate::cache::{Delivered, Owner};
 use crate::config::CacheScope;
 
 const QUESTIONS: [&str; 6] = [
@@ -193,4 +193,56 @@ async fn what_is_purged_while_a_second_opinion_is_asked_is_not_found() {
     assert!(found.as_mut().now_or_never().is_none(), "it waits");
     purge(&cache, 1);
     assert!(found.await.is_none());
+}
+
+fn later(cache: &Arc<Cache>, tenant: usize, question: usize) {
+    let rules = Arc::new(rules(CacheScope::Key));
+    let message = json!({"role": "assistant", "content": format!("t{tenant}")});
+    let value = json!({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "stop"}]});
+    let (ask, bytes) = (ask(tenant, 1, question, &rules).since(cache.stamp()), Bytes::from(value.to_string()));
+    let endpoint = Endpoint::ChatCompletions;
+    cache.keep_later(Delivered { ask, endpoint, bytes, streamed: false, usage: None, made: MADE, rules });
+}
+
+#[tokio::test]
+async fn what_is_kept_later_is_found_at_once() {
+    let (cache, rules) = (Arc::new(Cache::new(1 << 20)), rules(CacheScope::Key));
+    let held = |tenant, question| cache.entries.contains_key(&ask(tenant, 1, question, &rules).key);
+    later(&cache, 1, 0);
+    assert!(!held(1, 0), "the client comes first");
+    let found = find(&cache, &ask(1, 1, 1, &rules), &control(), &rules).unwrap();
+    assert!(matches!(found.tier, Tier::Semantic(_)));
+    later(&cache, 1, 3);
+    later(&cache, 2, 2);
+    assert!(cache.kept(&ask(1, 1, 3, &rules)).is_some() && !held(2, 2), "only what is asked for");
+    tokio::task::yield_now().await;
+    assert!(held(2, 2), "nobody has to ask for it");
+    for question in 0..6 {
+        later(&cache, 3, question);
+    }
+    assert_eq!(cache.size().entries, 9);
+    later(&cache, 2, 0);
+    assert_eq!(purge(&cache, 2), 2, "a purge finds what waits");
+}
+
+#[tokio::test]
+async fn who_keeps_more_than_may_wait_keeps_it_at_once() {
+    let cache = Arc::new(Cache::new(1 << 20));
+    let count = || cache.entries.iter().count();
+    for tenant in 0..10_000 {
+        later(&cache, tenant, 0);
+        if count() > 0 {
+            assert!(tenant < 16 * 32);
+            assert!(count() >= 32, "the shard is emptied at once");
+            return;
+        }
+    }
+    panic!("it is kept nowhere");
+}
+
+#[test]
+fn without_a_runtime_it_is_kept_at_once() {
+    let cache = Arc::new(Cache::new(1 << 20));
+    later(&cache, 1, 0);
+    assert_eq!(cache.entries.iter().count(), 1);
 }

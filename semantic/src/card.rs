@@ -1,0 +1,99 @@
+//! What a partition keeps of a prompt beside its text: where it is found, and what forbids a hit at a glance.
+
+use std::hash::{BuildHasher, Hash};
+
+use rustc_hash::FxBuildHasher;
+
+use crate::text::Document;
+use crate::vector::Quantised;
+
+/// A prompt's vector, with the numbers and names in it.
+#[derive(Clone, Debug)]
+pub struct Card {
+    pub(crate) vector: Quantised,
+    pub(crate) glance: Glance,
+}
+
+impl Card {
+    /// The same prompt by a vector from elsewhere.
+    #[must_use]
+    pub fn found_by(self, vector: Quantised) -> Self {
+        Self { vector, ..self }
+    }
+
+    /// Dimensions of the vector.
+    pub fn dimensions(&self) -> usize {
+        self.vector.dimensions()
+    }
+}
+
+/// Hashes of what two prompts must have in common, so that most of those that differ in it need not be taken apart.
+/// It forbids nothing that the vetoes would let pass: that two hashes are equal may be chance, that they differ is not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Glance {
+    /// Without "1", which "a" may stand for. Sorted.
+    numbers: Box<[u32]>,
+    names: Box<[u32]>,
+    /// Those that may stand for a name. None if there are no names, for then no name forbids anything.
+    stems: Box<[u32]>,
+    negated: bool,
+}
+
+impl Glance {
+    pub(crate) fn of(document: &Document) -> Self {
+        let numbers = document.numbers.iter().filter(|number| *number != "1");
+        let names = hashes(document.names.iter().map(AsRef::as_ref));
+        let stems = if names.is_empty() { Box::default() } else { hashes(document.stems.iter().map(AsRef::as_ref)) };
+        Self { numbers: hashes(numbers.map(String::as_str)), names, stems, negated: document.negations % 2 == 1 }
+    }
+
+    /// The vetoes of numbers, negation or names forbid a hit.
+    pub(crate) fn forbids(&self, other: &Self) -> bool {
+        self.negated != other.negated || self.numbers != other.numbers || self.alone(other) && other.alone(self)
+    }
+
+    /// It has a name that the other has not.
+    fn alone(&self, other: &Self) -> bool {
+        self.names.iter().any(|name| !other.stems.contains(name) && !other.names.contains(name))
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn memory(&self) -> usize {
+        size_of_val(&*self.numbers) + size_of_val(&*self.names) + size_of_val(&*self.stems)
+    }
+}
+
+fn hashes<'a>(of: impl Iterator<Item = &'a str>) -> Box<[u32]> {
+    let mut found: Vec<u32> = of.map(hash).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into()
+}
+
+fn hash(text: impl Hash) -> u32 {
+    let [.., a, b, c, d] = FxBuildHasher.hash_one(text).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Semantic;
+    use crate::features::Conflicts;
+
+    #[test]
+    fn what_is_forbidden_at_a_glance_is_what_the_vetoes_forbid() {
+        let semantic = Semantic::built_in().unwrap();
+        let (mut forbidden, mut vetoed) = (0, 0);
+        for line in include_str!("../testdata/hard_big.dev.tsv").lines().skip(1) {
+            let [.., a, b] = *line.split('\t').collect::<Vec<_>>() else { panic!("{line}") };
+            let (a, b) = (semantic.prompt(a), semantic.prompt(b));
+            let veto = Conflicts::of(&a.document, &b.document, semantic.lexicon).first();
+            vetoed += usize::from(veto.is_some());
+            if a.card().glance.forbids(&b.card().glance) {
+                assert!(matches!(veto, Some("num_diff" | "neg_diff" | "ant" | "cap_min")), "{veto:?}");
+                forbidden += 1;
+            }
+        }
+        assert!(forbidden * 4 > vetoed, "{forbidden} of {vetoed}");
+    }
+}
