@@ -24,13 +24,18 @@ enum RawNode {
     Leaf([f64; 1]),
 }
 
-/// A split of one tree. With a value above the threshold its low side is out of reach.
+/// Leaves that a tree may have: a bit for each.
+const LEAVES: usize = 16;
+
+/// A split of one tree, small, for half of all splits are read for each score. With a value above the threshold its low
+/// side is out of reach.
 #[derive(Clone, Copy, Debug)]
 struct Split {
-    threshold: f64,
-    tree: u32,
+    /// Features and thresholds are on a grid of 1e-4, so an `f32` tells them apart as far as 512.
+    threshold: f32,
+    tree: u16,
     /// A bit for each leaf of the tree that stays in reach.
-    keeps: u32,
+    keeps: u16,
 }
 
 /// The boosted trees in the binary, by feature instead of by tree: of a tree's leaves, all but those on the low side of
@@ -43,7 +48,7 @@ pub(crate) struct Verifier {
     /// The splits of each feature, their thresholds rising.
     splits: Vec<Vec<Split>>,
     /// What the leaves of each tree say, from the lowest side to the highest.
-    trees: Vec<Vec<f64>>,
+    trees: Vec<[f64; LEAVES]>,
     /// False-hit rates, rising, and the score from which hits keep to each.
     thresholds: Vec<(f64, f64)>,
 }
@@ -65,8 +70,10 @@ impl Verifier {
         let (mut splits, mut trees) = (vec![Vec::new(); NAMES.len()], Vec::with_capacity(raw.trees.len()));
         for (number, nodes) in (0..).zip(&raw.trees) {
             let mut tree = Tree { number, nodes, splits: &mut splits, leaves: Vec::new() };
+            let mut leaves = [0.0; LEAVES];
             tree.add(0).ok_or_else(|| bad(&format!("tree {number} leads nowhere or has too many leaves")))?;
-            trees.push(tree.leaves);
+            leaves.iter_mut().zip(tree.leaves).for_each(|(leaf, value)| *leaf = value);
+            trees.push(leaves);
         }
         for of in &mut splits {
             of.sort_by(|a, b| a.threshold.total_cmp(&b.threshold));
@@ -83,22 +90,24 @@ impl Verifier {
 
     /// Log-odds that the answer may be reused.
     pub(crate) fn score(&self, features: &Features) -> f64 {
-        let mut left = vec![u32::MAX; self.trees.len()];
+        let mut left = vec![u16::MAX; self.trees.len()];
         for (splits, x) in self.splits.iter().zip(features) {
-            for split in splits.iter().take_while(|split| split.threshold < *x) {
-                if let Some(left) = left.get_mut(split.tree as usize) {
+            #[expect(clippy::cast_possible_truncation, reason = "as the thresholds")]
+            let x = *x as f32;
+            for split in splits.iter().take_while(|split| split.threshold < x) {
+                if let Some(left) = left.get_mut(usize::from(split.tree)) {
                     *left &= split.keeps;
                 }
             }
         }
-        let leaf = |(leaves, left): (&Vec<f64>, u32)| leaves.get(left.trailing_zeros() as usize).copied();
+        let leaf = |(leaves, left): (&[f64; LEAVES], u16)| leaves.get(left.trailing_zeros() as usize).copied();
         self.baseline + self.trees.iter().zip(left).filter_map(leaf).sum::<f64>()
     }
 }
 
 /// One tree while it is taken apart.
 struct Tree<'a> {
-    number: u32,
+    number: u16,
     nodes: &'a [RawNode],
     splits: &'a mut [Vec<Split>],
     leaves: Vec<f64>,
@@ -115,13 +124,15 @@ impl Tree<'_> {
                 self.add(low)?;
                 let beyond = self.leaves.len();
                 self.add(high)?;
-                let bits = |to: usize| u32::try_from(to).ok().and_then(|to| 1_u32.checked_shl(to)).map(|bit| bit - 1);
+                let bits = |to: usize| u32::try_from(to).ok().and_then(|to| 1_u16.checked_shl(to)).map(|bit| bit - 1);
                 let keeps = !(bits(beyond)? ^ bits(first)?);
+                #[expect(clippy::cast_possible_truncation, reason = "it is on a grid")]
+                let threshold = threshold as f32;
                 self.splits.get_mut(feature)?.push(Split { threshold, tree: self.number, keeps });
             }
             RawNode::Split(..) => return None,
         }
-        (self.leaves.len() <= u32::BITS as usize).then_some(())
+        (self.leaves.len() <= LEAVES).then_some(())
     }
 }
 
@@ -150,9 +161,16 @@ mod tests {
     #[test]
     fn the_score_is_what_a_walk_of_every_tree_comes_to() {
         let (raw, verifier) = (serde_json::from_str::<Raw>(VERIFIER).unwrap(), Verifier::built_in().unwrap());
-        // On the thresholds themselves, between them, and beyond them all.
-        let known: Vec<f64> = verifier.splits.iter().flatten().map(|split| split.threshold).collect();
-        let value = prop_oneof![proptest::sample::select(known), -1.0..3.0_f64, -1e9..1e9_f64];
+        // On the thresholds themselves, a grid's width beside them, between them, and beyond them all.
+        let threshold = |node: &RawNode| match node {
+            RawNode::Split(_, threshold, ..) => Some(*threshold),
+            RawNode::Leaf(_) => None,
+        };
+        let known: Vec<f64> = raw.trees.iter().flatten().filter_map(threshold).collect();
+        let on_grid = |x: f64| (x * 1e4).round() / 1e4;
+        let known = (proptest::sample::select(known), -2..=2_i32);
+        let near = known.prop_map(move |(x, steps)| on_grid(x + f64::from(steps) * 1e-4));
+        let value = prop_oneof![near, (-1.0..3.0_f64).prop_map(on_grid), (-500.0..500.0_f64).prop_map(on_grid)];
         proptest!(|(values in proptest::collection::vec(value, FEATURES))| {
             let features = Features::try_from(values).unwrap();
             prop_assert_eq!(verifier.score(&features).to_bits(), walked(&raw, &features).to_bits());
@@ -176,6 +194,6 @@ mod tests {
             nodes.push(leaf);
             nodes
         };
-        assert!(add(&chain(32)).is_some() && add(&chain(33)).is_none());
+        assert!(add(&chain(LEAVES)).is_some() && add(&chain(LEAVES + 1)).is_none());
     }
 }
