@@ -29,45 +29,61 @@ impl Card {
 
 /// Hashes of what two prompts must have in common, so that most of those that differ in it need not be taken apart.
 /// It forbids nothing that the vetoes would let pass: that two hashes are equal may be chance, that they differ is not.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Glance {
-    /// Without "1", which "a" may stand for. Sorted.
-    numbers: Box<[u32]>,
-    names: Box<[u32]>,
-    /// Those that may stand for a name. None if there are no names, for then no name forbids anything.
-    stems: Box<[u32]>,
+    /// Of numbers but "1", which "a" may stand for, sorted; of names; and of the words that may stand for a name, if
+    /// there are names: without, no name forbids anything.
+    hashes: Box<[u32]>,
+    numbers: u16,
+    names: u16,
     negated: bool,
 }
 
 impl Glance {
     pub(crate) fn of(document: &Document) -> Self {
-        let numbers = document.numbers.iter().filter(|number| *number != "1");
+        let numbers = hashes(document.numbers.iter().filter(|number| *number != "1").map(String::as_str));
         let names = hashes(document.names.iter().map(AsRef::as_ref));
-        let stems = if names.is_empty() { Box::default() } else { hashes(document.stems.iter().map(AsRef::as_ref)) };
-        Self { numbers: hashes(numbers.map(String::as_str)), names, stems, negated: document.negations % 2 == 1 }
+        let stems = if names.is_empty() { Vec::new() } else { hashes(document.stems.iter().map(AsRef::as_ref)) };
+        let count = |of: &[u32]| u16::try_from(of.len()).unwrap_or(u16::MAX);
+        Self {
+            numbers: count(&numbers),
+            names: count(&names),
+            negated: document.negations % 2 == 1,
+            hashes: [numbers, names, stems].concat().into(),
+        }
+    }
+
+    fn numbers(&self) -> &[u32] {
+        self.hashes.get(..usize::from(self.numbers)).unwrap_or_default()
+    }
+
+    /// The names, and behind them the other words.
+    fn words(&self) -> &[u32] {
+        self.hashes.get(usize::from(self.numbers)..).unwrap_or_default()
     }
 
     /// The vetoes of numbers, negation or names forbid a hit.
     pub(crate) fn forbids(&self, other: &Self) -> bool {
-        self.negated != other.negated || self.numbers != other.numbers || self.alone(other) && other.alone(self)
+        let names = || self.alone(other) && other.alone(self);
+        self.negated != other.negated || self.numbers() != other.numbers() || names()
     }
 
     /// It has a name that the other has not.
     fn alone(&self, other: &Self) -> bool {
-        self.names.iter().any(|name| !other.stems.contains(name) && !other.names.contains(name))
+        self.words().iter().take(usize::from(self.names)).any(|name| !other.words().contains(name))
     }
 
     /// Bytes on the heap.
     pub(crate) fn memory(&self) -> usize {
-        size_of_val(&*self.numbers) + size_of_val(&*self.names) + size_of_val(&*self.stems)
+        size_of_val(&*self.hashes)
     }
 }
 
-fn hashes<'a>(of: impl Iterator<Item = &'a str>) -> Box<[u32]> {
+fn hashes<'a>(of: impl Iterator<Item = &'a str>) -> Vec<u32> {
     let mut found: Vec<u32> = of.map(hash).collect();
     found.sort_unstable();
     found.dedup();
-    found.into()
+    found
 }
 
 fn hash(text: impl Hash) -> u32 {

@@ -324,8 +324,8 @@ impl Entry {
     }
 
     pub(super) fn size(&self) -> usize {
-        // A shelved prompt has its text twice, a vector and some ids.
-        let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 2 + 144);
+        // A shelved prompt has its text twice, a vector, hashes of its words and some ids.
+        let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 3 + 168);
         self.answer.size() + text + self.dimensions + size_of::<Self>()
     }
 }
