@@ -1,6 +1,6 @@
 //! An answer as the shared cache keeps it: compressed, with whose it is, sealed to its key and partition.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,7 @@ pub(super) fn decode(value: &[u8], of: (&Digest, &Digest), left: Duration, here:
     let answer = record.told.answer()?;
     let [input, output, cost_micros] = record.made;
     let made = Demand { input, output, cost_micros };
-    Some(Entry { answer, ask, shelved: None, dimensions: 0, kept, ttl: left, made })
+    Some(Entry { answer: Arc::new(answer), ask, shelved: None, kept, ttl: left, made })
 }
 
 fn seal((key, partition): (&Digest, &Digest), length: [u8; 4], packed: &[u8]) -> Digest {
@@ -158,10 +158,9 @@ mod tests {
             card: OnceLock::new(),
         };
         Entry {
-            answer,
+            answer: Arc::new(answer),
             ask,
-            shelved: Some(1),
-            dimensions: 0,
+            shelved: None,
             kept: Instant::now(),
             ttl: Duration::from_mins(1),
             made: MADE,

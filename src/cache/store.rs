@@ -24,15 +24,22 @@ use crate::telemetry::SharedCacheMetrics;
 
 /// An answer with whose it is.
 pub(super) struct Entry {
-    pub(super) answer: Answer,
+    /// Shared with those that it is told to.
+    pub(super) answer: Arc<Answer>,
     pub(super) ask: Ask,
-    /// Its number on the shelf of its partition.
-    pub(super) shelved: Option<u64>,
-    /// Bytes of its vector there.
-    pub(super) dimensions: usize,
+    pub(super) shelved: Option<Shelved>,
     pub(super) kept: Instant,
     pub(super) ttl: Duration,
     pub(super) made: Demand,
+}
+
+/// Where its prompt is on the shelf of its partition.
+#[derive(Clone, Copy)]
+pub(super) struct Shelved {
+    /// Its number there.
+    pub(super) id: u64,
+    /// Bytes of its vector.
+    pub(super) dimensions: usize,
 }
 
 /// How an answer was found.
@@ -58,7 +65,7 @@ impl Tier {
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The answer.
-    pub answer: Answer,
+    pub answer: Arc<Answer>,
     /// How.
     pub tier: Tier,
     /// Since it was kept.
@@ -129,7 +136,7 @@ impl Cache {
             .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.size()).unwrap_or(u32::MAX))
             .expire_after(Ttl)
             .eviction_listener(move |_, entry: Arc<Entry>, _| {
-                if let Some(id) = entry.shelved {
+                if let Some(Shelved { id, .. }) = entry.shelved {
                     emptied.remove(&entry.ask.partition, id);
                 }
             })
@@ -234,8 +241,8 @@ impl Cache {
         if answer.size() > room {
             return;
         }
-        let (shelved, dimensions, kept) = (None, 0, Instant::now());
-        let entry = Entry { answer, ask, shelved, dimensions, kept, ttl: rules.ttl, made };
+        let (answer, kept) = (Arc::new(answer), Instant::now());
+        let entry = Entry { answer, ask, shelved: None, kept, ttl: rules.ttl, made };
         if !self.purges.allows_here(&entry.ask) {
             return;
         }
@@ -257,8 +264,8 @@ impl Cache {
         let ask = &entry.ask;
         let key = ask.key;
         if let Some((text, card)) = ask.text.as_deref().zip(card) {
-            entry.shelved = Some(self.shelves.insert(ask.partition, text, key, &card));
-            entry.dimensions = card.dimensions();
+            let id = self.shelves.insert(ask.partition, text, key, &card);
+            entry.shelved = Some(Shelved { id, dimensions: card.dimensions() });
         }
         let entry = Arc::new(entry);
         self.entries.insert(key, Arc::clone(&entry));
@@ -320,13 +327,14 @@ impl Cache {
 
 impl Entry {
     pub(super) fn found(&self, tier: Tier) -> Found {
-        Found { answer: self.answer.clone(), tier, age: self.kept.elapsed(), made: self.made, key: self.ask.key }
+        Found { answer: Arc::clone(&self.answer), tier, age: self.kept.elapsed(), made: self.made, key: self.ask.key }
     }
 
     pub(super) fn size(&self) -> usize {
         // A shelved prompt has its text twice, a vector, hashes of its words and some ids.
         let text = self.ask.text.as_deref().map_or(0, |text| text.len() * 3 + 168);
-        self.answer.size() + text + self.dimensions + size_of::<Self>()
+        let vector = self.shelved.map_or(0, |shelved| shelved.dimensions);
+        self.answer.size() + text + vector + size_of::<Self>()
     }
 }
 

@@ -27,9 +27,9 @@ impl Cache {
             shared.offer(Job::Unshelve(ask.partition, SharedPrompt { key: *key, text }));
         }
         let ttl = entry.ttl.saturating_sub(entry.kept.elapsed());
-        let (answer, kept, made) = (entry.answer.clone(), entry.kept, entry.made);
+        let (answer, kept, made) = (Arc::clone(&entry.answer), entry.kept, entry.made);
         // What is replaced takes its prompt off the shelf.
-        self.entries.insert(*key, Arc::new(Entry { answer, ask, shelved: None, dimensions: 0, kept, ttl, made }));
+        self.entries.insert(*key, Arc::new(Entry { answer, ask, shelved: None, kept, ttl, made }));
         self.entries.run_pending_tasks();
     }
 }

@@ -71,7 +71,7 @@ proptest! {
                 4 => { purge(&cache, tenant); }
                 _ => if let Some(found) = find(&cache, &ask, &control(), &rules) {
                     hits += 1;
-                    prop_assert_eq!(found.answer.content, format!("t{} m{}", tenant, model));
+                    prop_assert_eq!(found.answer.content.as_str(), format!("t{} m{}", tenant, model));
                 },
             }
         }
