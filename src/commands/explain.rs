@@ -13,7 +13,7 @@ use sluice_providers::{Call, Endpoint};
 use crate::admin;
 use crate::app::StartError;
 use crate::config::{self, Config};
-use crate::pipeline::explain::{Explained, explain};
+use crate::pipeline::explain::{Caching, Explained, Words, explain};
 use crate::tokens::Counter;
 
 /// Whose request, and for what.
@@ -90,6 +90,7 @@ fn shown(key: &Key, explained: &Explained, live: &Live) -> Result<String, std::f
         explained.input.0, explained.input.1, explained.output
     )?;
     writeln!(out, "price    at most {}", dollars(Some(explained.cost_micros)))?;
+    writeln!(out, "cache    {}", caching(&explained.cache))?;
     writeln!(out, "limits")?;
     if explained.limits.is_empty() {
         writeln!(out, "  none applies")?;
@@ -115,6 +116,23 @@ fn shown(key: &Key, explained: &Explained, live: &Live) -> Result<String, std::f
     }
     writeln!(out, "no request was sent")?;
     Ok(out)
+}
+
+fn caching(cache: &Caching) -> String {
+    match cache {
+        Caching::Off => "off".to_owned(),
+        Caching::Uncovered => "no rule keeps its answers".to_owned(),
+        Caching::Bypass(why) => format!("bypass({why})"),
+        Caching::Under(rules, words) => {
+            let words = match (words, rules.semantic) {
+                (Words::Other, _) => "the same request, or one in other words",
+                (Words::Same, true) => "the same request; this one is not looked up in other words",
+                (Words::Same, false) => "the same request",
+            };
+            let (name, scope, ttl) = (&rules.name, rules.scope.name(), rules.ttl.as_secs());
+            format!("{words} (rule {name}, shared by {scope}, kept {ttl} s)")
+        }
+    }
 }
 
 fn dollars(micros: Option<u64>) -> String {

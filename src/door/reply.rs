@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::queued::Queued;
 use crate::drive::{Answer, BrokenOff, Payload, Sound};
 use crate::error::{Error, Retry, Style};
-use crate::pipeline::{Events, Waiting};
+use crate::pipeline::{Events, Waiting, stream_on};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -92,7 +92,7 @@ impl Reply {
     pub(super) fn queued(queued: Queued, request_id: &str) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        stream_on(&mut headers);
         Self::new(StatusCode::OK, headers, Body::Queued(Box::new(queued)), request_id)
     }
 

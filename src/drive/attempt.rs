@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, response};
+use http::{HeaderMap, HeaderValue, StatusCode, header, response};
 use http_body_util::BodyExt;
 use sluice_providers::{ResponseHead, UpstreamRequest};
 use tokio::time::{Instant, timeout_at};
@@ -16,7 +16,7 @@ use super::faults;
 use super::hold::{first_sound, hold};
 use crate::config::{Faults, Timeouts};
 use crate::error::Error;
-use crate::pipeline::{Attempt, Flight, Gateway};
+use crate::pipeline::{Attempt, Flight, Gateway, stream_on};
 use crate::upstream::{Incoming, Tail};
 
 /// More of an error body than this is not read.
@@ -231,9 +231,7 @@ pub(super) fn headers(flight: &Flight, upstream: &HeaderMap) -> HeaderMap {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     }
     if is_event_stream(upstream) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // nginx and its kin buffer event streams unless told not to.
-        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        stream_on(&mut headers);
     }
     headers
 }

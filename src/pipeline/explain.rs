@@ -9,7 +9,8 @@ use sluice_policies::{Key, Kind, Mode};
 use sluice_providers::{Call, Usage};
 
 use super::{count, identify, route};
-use crate::config::{Config, TargetRoute};
+use crate::cache::Ask;
+use crate::config::{CacheRules, Config, TargetRoute};
 use crate::error::Error;
 use crate::telemetry::RouteMetrics;
 use crate::tokens::Counter;
@@ -32,10 +33,34 @@ pub struct Explained {
     pub output: u64,
     /// The most it can cost at the dearest target, micro-dollars.
     pub cost_micros: u64,
+    /// What the cache would do.
+    pub cache: Caching,
     /// Limits that apply.
     pub limits: Vec<Applies>,
     /// Targets in the order they would be tried if each failed.
     pub targets: Vec<Choice>,
+}
+
+/// What the cache makes of a request.
+#[derive(Debug)]
+pub enum Caching {
+    /// There is none.
+    Off,
+    /// No rule keeps its answers.
+    Uncovered,
+    /// It passes by, because of this.
+    Bypass(&'static str),
+    /// It may be answered from the cache, and its answer is kept.
+    Under(Arc<CacheRules>, Words),
+}
+
+/// Which requests an answer is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// The same.
+    Same,
+    /// Those that ask the same in other words too.
+    Other,
 }
 
 /// A limit that applies.
@@ -91,10 +116,24 @@ pub fn explain(config: &Config, key: Arc<Key>, call: &Call, counter: &Counter) -
         input: (counted.input, counted.method.as_str()),
         output: counted.output_bound,
         cost_micros: counted.cost_micros,
+        cache: caching(config, &plan, &who, call),
         limits: limits.collect(),
         targets: order(&plan, Usage { input: counted.input, output: counted.output_bound, ..Usage::default() }),
         model: Arc::clone(plan.model()),
     })
+}
+
+fn caching(config: &Config, plan: &route::Plan, who: &identify::Identity, call: &Call) -> Caching {
+    let Some(policy) = &config.cache else { return Caching::Off };
+    let Some(rules) = policy.rules_for(&who.subject(plan.model())) else { return Caching::Uncovered };
+    let targets: Vec<&str> = plan.route().targets.iter().map(|target| &*target.label).collect();
+    match Ask::of(call, who.owner(), plan.model(), &targets, rules) {
+        Ok(ask) => {
+            let words = if ask.text.is_some() { Words::Other } else { Words::Same };
+            Caching::Under(Arc::clone(rules), words)
+        }
+        Err(why) => Caching::Bypass(why),
+    }
 }
 
 /// Asks for the next target until there is none.

@@ -3,13 +3,20 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sluice_policies::{Mode, Unit};
 use sluice_providers::Endpoint;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::state::Seen;
+
+/// What an event stream says to those between it and its client: nothing is to be kept or held back.
+pub fn stream_on(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // nginx and its kin buffer event streams unless told not to.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
 
 /// One row of `x-ratelimit-{limit,remaining,reset}-<what>`.
 struct Names {

@@ -8,6 +8,7 @@ use sluice_policies::{Class, Key, Subject};
 use sluice_providers::Call;
 use subtle::ConstantTimeEq;
 
+use crate::cache::Owner;
 use crate::config::Config;
 use crate::error::Error;
 
@@ -26,6 +27,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The identity as the cache keeps it apart from others.
+    pub(super) fn owner(&self) -> Owner {
+        Owner { tenant: Arc::clone(&self.key.tenant), key: Arc::clone(&self.key.name), user: self.user.clone() }
+    }
+
     /// The identity as policies match it, for one model.
     pub fn subject<'a>(&'a self, model: &'a str) -> Subject<'a> {
         Subject {

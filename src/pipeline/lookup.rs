@@ -17,7 +17,7 @@ use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
 use super::verify::Check;
-use crate::cache::{Ask, Cache, Control, Delivered, Digest, Found, Owner, Stamp, Tier};
+use crate::cache::{Ask, Cache, Control, Delivered, Digest, Found, Stamp, Tier};
 use crate::config::{CacheRules, Config};
 use crate::error::Error;
 use crate::telemetry::CacheMetrics;
@@ -181,7 +181,7 @@ async fn ask(
     who: &Identity,
     call: &Arc<Call>,
 ) -> Result<Result<Ask, &'static str>, Error> {
-    let owner = Owner { tenant: Arc::clone(&who.key.tenant), key: Arc::clone(&who.key.name), user: who.user.clone() };
+    let owner = who.owner();
     let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
     let (heavy, stamp) = (call.body.len() > config.limits.count_off_thread_above, gateway.cache.stamp());
     let work = move || {
@@ -197,8 +197,7 @@ fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Rec
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::AGE, HeaderValue::from(found.age.as_secs()));
     if call.stream {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        headers::stream_on(&mut headers);
     }
     if let Tier::Semantic(similarity) = found.tier
         && let Ok(value) = HeaderValue::from_str(&format!("{similarity:.3}"))

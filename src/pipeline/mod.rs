@@ -29,6 +29,7 @@ mod waiting;
 
 pub use attempt::Attempt;
 pub use flight::{Close, Flight, Hedge, Next};
+pub use headers::stream_on;
 pub use join::{Asking, Enters, Joined};
 pub use lookup::Replay;
 pub use offload::Offload;

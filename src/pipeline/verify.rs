@@ -63,6 +63,15 @@ impl Check {
     /// # Errors
     /// What counting or the store says.
     pub async fn open(self, gateway: &Arc<Gateway>) -> Result<Option<(Box<Flight>, Doubt)>, Error> {
+        let (model, rules) = (Arc::clone(self.plan.model()), Arc::clone(&self.rules));
+        let opened = self.enter(gateway).await;
+        if opened.is_err() {
+            metrics(gateway).verified(&model, &rules.name, "failed");
+        }
+        opened
+    }
+
+    async fn enter(self, gateway: &Arc<Gateway>) -> Result<Option<(Box<Flight>, Doubt)>, Error> {
         let Self { call, who, mut plan, config, found, rules, keep, held } = self;
         let heavy = call.body.len() > config.limits.count_off_thread_above;
         let counted = count::run(gateway, &call, &plan, &who, heavy).await?;

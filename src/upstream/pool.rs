@@ -174,7 +174,7 @@ impl Upstreams {
             return Ok(client);
         }
         let client = Client::new(url, terms)
-            .map_err(|error| Error::internal(format!("no HTTP client for provider {}: {error}", provider.name)))?;
+            .map_err(|error| Error::internal(format!("provider {} cannot be called: {error}", provider.name)))?;
         let mut pools = self.pools.write();
         let clients = pools.entry(url.clone()).or_default();
         Ok(find(clients).unwrap_or_else(|| {
@@ -202,7 +202,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .connect_timeout(terms.connect);
-        let builder = if url.starts_with("https:") { builder } else { builder.http2_prior_knowledge() };
+        // Without TLS there is nobody to trust.
+        let plain = |builder: reqwest::ClientBuilder| builder.http2_prior_knowledge().tls_certs_only([]);
+        let builder = if url.starts_with("https:") { builder } else { plain(builder) };
         Ok(Self::Http2(builder.build()?))
     }
 

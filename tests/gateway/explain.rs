@@ -32,6 +32,7 @@ async fn it_says_limits_price_and_targets_and_sends_nothing() {
         "1. mock/gpt-4o-mini: the only one of its priority (priority 0, weight 1; at most $0.002459)",
         "2. mock/gpt-4o: the only one of its priority (priority 1, weight 1, zone far; at most $0.040980)",
         "price    at most $0.040980",
+        "cache    off",
         "no request was sent",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
@@ -45,6 +46,30 @@ async fn it_says_limits_price_and_targets_and_sends_nothing() {
     let (ok, text) = explain(&gate.config_path(), &["--body", body.to_str().unwrap()]);
     assert!(ok && text.contains("9 requests/day per user: asks 1 of 9") && text.contains("at most 7"), "{text}");
     assert!(gate.mock.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_what_the_cache_would_do() {
+    let cache = "cache: { mode: semantic, ttl: 10m, rules: [{ name: none, match: { user: nobody }, mode: off }] }\n";
+    let gate = Gate::start(&[], cache, Behaviour::default()).await;
+    let said = |body: serde_json::Value| {
+        let path = gate.dir.path().join("body.json");
+        std::fs::write(&path, body.to_string()).unwrap();
+        let (ok, text) = explain(&gate.config_path(), &["--body", path.to_str().unwrap()]);
+        assert!(ok, "{text}");
+        text.lines().find_map(|line| line.strip_prefix("cache    ")).expect("no line of the cache").to_owned()
+    };
+    let asked = |text: &str| json!({"messages": [{"role": "user", "content": text}]});
+    let rule = "(rule default, shared by key, kept 600 s)";
+    assert_eq!(said(asked("What is the capital of Kenya?")), format!("the same request, or one in other words {rule}"));
+    let long = said(asked(&"word ".repeat(65)));
+    assert_eq!(long, format!("the same request; this one is not looked up in other words {rule}"));
+    let mut many = asked("hi");
+    many["n"] = json!(2);
+    assert_eq!(said(many), "bypass(n)");
+    let mut nobody = asked("hi");
+    nobody["user"] = json!("nobody");
+    assert_eq!(said(nobody), "no rule keeps its answers");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,11 @@
 //! are left out of the second run; those in `behind_envoy`, `steer` and `protocol` are about the `ext_proc` door in any case.
 
 #[cfg(test)]
+mod bare;
+#[cfg(test)]
 mod behind_envoy;
+#[cfg(test)]
+mod binary;
 #[cfg(test)]
 mod cache;
 #[cfg(test)]

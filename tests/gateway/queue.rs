@@ -56,6 +56,7 @@ async fn a_stream_that_waits_hears_of_it_and_then_flows() {
     let second = gate.chat(ask(true, json!({"tokens": 3}))).await;
     assert_eq!(second.status(), 200);
     assert_eq!(second.headers()["content-type"], "text/event-stream");
+    assert_eq!(second.headers()["x-accel-buffering"], "no", "else nginx holds the comments back");
     tokio::time::sleep(Duration::from_millis(250)).await;
     drop(first);
     let text = second.text().await.unwrap();

@@ -44,7 +44,8 @@ impl Client {
     pub(in crate::upstream) fn new(url: &str, connect: Duration) -> Result<Self, Cause> {
         let origin: Uri = url.parse()?;
         let host = host(&origin)?;
-        Ok(Self { origin, host, connector: Connector::new()?, connect, idle: Arc::new(Idle::default()) })
+        let connector = Connector::new(&origin)?;
+        Ok(Self { origin, host, connector, connect, idle: Arc::new(Idle::default()) })
     }
 
     /// Sends a request and waits for the head of the answer. Dropping the future cancels it.

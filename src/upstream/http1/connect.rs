@@ -4,10 +4,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Scheme;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -30,15 +31,17 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Connector(HttpsConnector<HttpConnector>);
 
 impl Connector {
-    /// Trusts the certificates that the system trusts. Errors if it has none.
-    pub(super) fn new() -> Result<Self, rustls::Error> {
+    /// For an `https` origin it trusts the certificates that the system trusts, and errors if there are none. Any other
+    /// needs none.
+    pub(super) fn new(origin: &Uri) -> Result<Self, Cause> {
+        let tls = if origin.scheme() == Some(&Scheme::HTTPS) { tls()? } else { nobody() };
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
         tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
-        let builder = HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         Ok(Self(builder.wrap_connector(tcp)))
     }
 
@@ -49,10 +52,17 @@ impl Connector {
     }
 }
 
-fn tls() -> Result<ClientConfig, rustls::Error> {
+fn tls() -> Result<ClientConfig, Cause> {
     if let Some(known) = TLS.get() {
         return Ok(known.clone());
     }
-    let made = ClientConfig::builder().with_platform_verifier()?.with_no_client_auth();
-    Ok(TLS.get_or_init(|| made).clone())
+    let trusting = ClientConfig::builder().with_platform_verifier().map_err(|error| {
+        format!("{error}; https needs them: install ca-certificates, or name a file of them in SSL_CERT_FILE")
+    })?;
+    Ok(TLS.get_or_init(|| trusting.with_no_client_auth()).clone())
+}
+
+/// Trusts no certificate.
+fn nobody() -> ClientConfig {
+    ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
