@@ -86,11 +86,18 @@ pub(crate) fn quote(status: StatusCode, body: &[u8]) -> String {
     format!("the provider answered {} with: {}", status.as_u16(), text.trim())
 }
 
-/// `retry-after-ms`, else `retry-after` in seconds. Dates are left to the client.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(header::RETRY_AFTER.as_str()))?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// How long a provider asks to be left alone: `retry-after-ms`, else `retry-after` in seconds or until a date (RFC 9110
+/// section 10.2.3). A date counts from the provider's own `date`, whose clock may not be ours.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    let after = header::RETRY_AFTER.as_str();
+    if let Some(seconds) = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(after)) {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = |name: &str| httpdate::parse_http_date(text(name)?).ok();
+    let (until, now) = (date(after)?, date(header::DATE.as_str())?);
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// Whether a message says that the prompt is too long: providers have no common code for it.

@@ -39,6 +39,7 @@ pub use body::Body;
 pub use call::{BadRequest, Call, Endpoint, Field, Stamp};
 pub use declare::{Declaration, Feature, Support};
 pub use error::{ErrorKind, UpstreamError};
+pub use fault::retry_after;
 pub use fault_type::anthropic as anthropic_error_type;
 pub use form::FormScanner;
 pub use scan::elements;

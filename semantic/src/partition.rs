@@ -131,6 +131,23 @@ mod tests {
     }
 
     #[test]
+    fn a_paraphrase_is_found_behind_nearer_prompts_with_other_numbers() {
+        let semantic = Semantic::built_in().unwrap();
+        let mut partition = Partition::default();
+        let mut insert = |id: u64, text: &str| partition.insert(id, text, &semantic.card(text)).unwrap();
+        for id in 0..8 {
+            insert(id, &format!("How do I renew my passport within {} days?", 11 + id));
+        }
+        insert(99, "How can I get my passport renewed within 10 days?");
+        let prompt = semantic.prompt("How do I renew my passport within 10 days?");
+        let near = partition.index.nearest(&prompt.card().vector, 10, LEAST_SIMILARITY);
+        assert_eq!(near.last().map(|near| near.id), Some(99), "{near:?}");
+        let threshold = semantic.threshold(crate::DEFAULT_FALSE_HITS);
+        let hit = partition.lookup(&prompt, (&prompt.card(), LEAST_SIMILARITY), threshold, &semantic);
+        assert_eq!(hit.map(|hit| hit.id), Some(99));
+    }
+
+    #[test]
     fn vectors_from_elsewhere_find_what_the_verifier_then_judges() {
         let semantic = Semantic::built_in().unwrap();
         let vector = |x: f32| Quantised::from_vector(&[1.0, x, 0.0]).unwrap();

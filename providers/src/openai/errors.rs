@@ -121,6 +121,11 @@ mod tests {
         );
         let soon = error(429, &[("retry-after", "7"), ("retry-after-ms", "250")], "{}");
         assert_eq!(soon.retry_after, Some(Duration::from_millis(250)));
+        let (now, then) = ("Wed, 25 Nov 2026 02:00:00 GMT", "Wed, 25 Nov 2026 02:01:30 GMT");
+        let until = |retry: &str, date: &str| error(429, &[("retry-after", retry), ("date", date)], "{}").retry_after;
+        assert_eq!(until(then, now), Some(Duration::from_secs(90)));
+        assert_eq!(until(now, then), Some(Duration::ZERO), "it is over");
+        assert_eq!(error(429, &[("retry-after", then)], "{}").retry_after, None, "by whose clock?");
         assert_eq!(error(529, &[], "").kind, ErrorKind::Overloaded);
         assert_eq!(error(429, &[], r#"{"error":{"code":"insufficient_quota"}}"#).kind, ErrorKind::Quota);
     }
