@@ -18,6 +18,8 @@ use crate::config::CacheRules;
 const SHARDS: usize = 16;
 /// So many answers may wait in a shard; then they are kept at once.
 const MOST: usize = 32;
+/// Larger ones do not wait, in bytes: who looks for another would have to wait for them.
+const HEAVY: usize = 64 << 10;
 
 /// An answer as its client got it, with what it takes to keep it.
 pub struct Delivered {
@@ -57,6 +59,11 @@ impl Cache {
     /// whoever looks, it has been kept when this returns.
     pub fn keep_later(self: &Arc<Self>, delivered: Delivered) {
         let partition = delivered.ask.partition;
+        if delivered.bytes.len() > HEAVY {
+            // After what came before it.
+            self.catch_up(&partition, Some(&delivered.ask.key));
+            return self.keep_delivered(delivered);
+        }
         let Some(shard) = self.later.shard(&partition) else { return };
         // Before it can be seen, so that who sees none is right.
         self.later.waiting.fetch_add(1, Ordering::AcqRel);
@@ -95,11 +102,15 @@ impl Cache {
         // Locked until they are kept: who looks meanwhile waits for that.
         let mut waiting = shard.lock();
         for delivered in waiting.extract_if(.., |delivered| of(delivered)) {
-            if let Some(answer) = Answer::of(delivered.endpoint, &delivered.bytes, delivered.streamed, delivered.usage)
-            {
-                self.keep(delivered.ask, answer, delivered.made, &delivered.rules);
-            }
+            self.keep_delivered(delivered);
             self.later.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn keep_delivered(&self, delivered: Delivered) {
+        let Delivered { ask, endpoint, bytes, streamed, usage, made, rules } = delivered;
+        if let Some(answer) = Answer::of(endpoint, &bytes, streamed, usage) {
+            self.keep(ask, answer, made, &rules);
         }
     }
 }

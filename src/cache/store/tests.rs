@@ -196,8 +196,12 @@ async fn what_is_purged_while_a_second_opinion_is_asked_is_not_found() {
 }
 
 fn later(cache: &Arc<Cache>, tenant: usize, question: usize) {
+    say_later(cache, (tenant, question), "short");
+}
+
+fn say_later(cache: &Arc<Cache>, (tenant, question): (usize, usize), content: &str) {
     let rules = Arc::new(rules(CacheScope::Key));
-    let message = json!({"role": "assistant", "content": format!("t{tenant}")});
+    let message = json!({"role": "assistant", "content": content});
     let value = json!({"id": "c", "model": "m", "choices": [{"message": message, "finish_reason": "stop"}]});
     let (ask, bytes) = (ask(tenant, 1, question, &rules).since(cache.stamp()), Bytes::from(value.to_string()));
     let endpoint = Endpoint::ChatCompletions;
@@ -238,6 +242,19 @@ async fn who_keeps_more_than_may_wait_keeps_it_at_once() {
         }
     }
     panic!("it is kept nowhere");
+}
+
+#[tokio::test]
+async fn a_long_answer_is_kept_at_once_and_after_what_came_before_it() {
+    let (cache, rules) = (Arc::new(Cache::new(1 << 20)), rules(CacheScope::Key));
+    let long = "long ".repeat(20_000);
+    later(&cache, 1, 0);
+    say_later(&cache, (1, 0), &long);
+    let content = || cache.kept(&ask(1, 1, 0, &rules)).map(|found| found.answer.content.len());
+    assert_eq!(cache.entries.iter().count(), 1);
+    assert_eq!(content(), Some(long.len()));
+    tokio::task::yield_now().await;
+    assert_eq!(content(), Some(long.len()), "the younger stays");
 }
 
 #[test]
