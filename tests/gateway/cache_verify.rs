@@ -144,7 +144,9 @@ async fn what_another_model_says_proves_nothing() {
     assert_eq!(asked(&gate, &two).await, ("hit-semantic".to_owned(), "The number is 250.".to_owned()));
     let metrics = compared(&gate, "failed", 1).await;
     assert!(!metrics.contains("result=\"disagree\""), "{metrics}");
-    assert_eq!(other.requests().len(), 1);
+    let bodies: Vec<String> = other.requests().into_iter().map(|request| request.body).collect();
+    // A port that another test gave back may still be called.
+    assert_eq!(bodies.iter().filter(|body| body.contains(&two)).count(), 1, "{bodies:?}");
 }
 
 #[tokio::test]
