@@ -1,6 +1,6 @@
 //! What a partition keeps of a prompt beside its text: where it is found, and what forbids a hit at a glance.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
 use rustc_hash::FxBuildHasher;
 
@@ -17,8 +17,8 @@ pub struct Card {
 impl Card {
     /// The same prompt by a vector from elsewhere.
     #[must_use]
-    pub fn found_by(self, vector: Quantised) -> Self {
-        Self { vector, ..self }
+    pub fn found_by(&self, vector: Quantised) -> Self {
+        Self { vector, glance: self.glance.clone() }
     }
 
     /// Dimensions of the vector.
@@ -86,7 +86,7 @@ fn hashes<'a>(of: impl Iterator<Item = &'a str>) -> Vec<u32> {
     found
 }
 
-fn hash(text: impl Hash) -> u32 {
+fn hash(text: &str) -> u32 {
     let [.., a, b, c, d] = FxBuildHasher.hash_one(text).to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }

@@ -47,9 +47,15 @@ pub struct Ask {
     pub text: Option<String>,
     /// Which purges its answer is younger than.
     pub stamp: Stamp,
-    /// The vector of `text`, once an embeddings model of the config has made it.
-    pub vector: OnceLock<Vector>,
     /// What the look-up has found out about `text`, for whoever keeps the answer.
+    pub(super) known: Known,
+}
+
+/// How a prompt is found, as far as a look-up needed it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// By an embeddings model of the config.
+    pub(super) vector: OnceLock<Vector>,
     pub(super) card: OnceLock<Box<Card>>,
 }
 
@@ -97,8 +103,7 @@ impl Ask {
             key,
             text,
             stamp: Stamp::default(),
-            vector: OnceLock::new(),
-            card: OnceLock::new(),
+            known: Known::default(),
         })
     }
 }

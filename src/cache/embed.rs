@@ -68,12 +68,12 @@ impl Cache {
     /// The prompt's vector by the model of the config, if there is one and the prompt may be found by it.
     pub(super) async fn vector(&self, ask: &Ask, rules: &CacheRules, outside: &Outside<'_>) -> Option<Vector> {
         let (text, embedder) = (ask.text.as_deref()?, rules.embeddings.as_ref()?);
-        if ask.vector.get().is_none() {
+        if ask.known.vector.get().is_none() {
             let vector = Box::pin(self.vectors.of(text, &ask.partition, embedder, outside.embed)).await?;
             // If another has set it, it is the same.
-            drop(ask.vector.set(vector));
+            drop(ask.known.vector.set(vector));
         }
-        ask.vector.get().cloned()
+        ask.known.vector.get().cloned()
     }
 
     /// Whether the second opinion, where one is wanted, is that a stored prompt asks the same.

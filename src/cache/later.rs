@@ -2,7 +2,6 @@
 //! last bytes of a response should wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -42,9 +41,8 @@ pub struct Delivered {
 /// Answers that wait to be kept, by partition.
 #[derive(Default)]
 pub(super) struct Later {
+    /// A shard is locked until what it had is kept: who looks meanwhile waits for that.
     shards: [Mutex<Vec<Delivered>>; SHARDS],
-    /// Those that wait or are being kept now.
-    waiting: AtomicUsize,
 }
 
 impl Later {
@@ -65,8 +63,6 @@ impl Cache {
             return self.keep_delivered(delivered);
         }
         let Some(shard) = self.later.shard(&partition) else { return };
-        // Before it can be seen, so that who sees none is right.
-        self.later.waiting.fetch_add(1, Ordering::AcqRel);
         let many = {
             let mut waiting = shard.lock();
             waiting.push(delivered);
@@ -96,14 +92,8 @@ impl Cache {
     }
 
     fn keep_all(&self, shard: &Mutex<Vec<Delivered>>, of: impl Fn(&mut Delivered) -> bool) {
-        if self.later.waiting.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        // Locked until they are kept: who looks meanwhile waits for that.
-        let mut waiting = shard.lock();
-        for delivered in waiting.extract_if(.., |delivered| of(delivered)) {
+        for delivered in shard.lock().extract_if(.., |delivered| of(delivered)) {
             self.keep_delivered(delivered);
-            self.later.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
 

@@ -158,19 +158,11 @@ impl Purge {
 mod tests {
     use super::*;
     use crate::cache::Owner;
+    use crate::cache::ask::Known;
 
     fn ask(stamp: Stamp) -> Ask {
         let owner = Owner { tenant: "acme".into(), key: "web".into(), user: None };
-        Ask {
-            owner,
-            model: "m".into(),
-            partition: [0; 32],
-            key: [1; 32],
-            text: None,
-            stamp,
-            vector: std::sync::OnceLock::new(),
-            card: std::sync::OnceLock::new(),
-        }
+        Ask { owner, model: "m".into(), partition: [0; 32], key: [1; 32], text: None, stamp, known: Known::default() }
     }
 
     fn purge(model: Option<&str>, tenant: Option<&str>, key: Option<&str>) -> Purge {

@@ -1,6 +1,6 @@
 //! An answer as the shared cache keeps it: compressed, with whose it is, sealed to its key and partition.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use sluice_policies::Demand;
 
 use super::answer::{Answer, Told as Kept};
-use super::ask::{Ask, Digest, Owner};
+use super::ask::{Ask, Digest, Known, Owner};
 use super::purges::Stamp;
 use super::store::Entry;
 use crate::state::PurgeMark;
@@ -101,16 +101,8 @@ pub(super) fn decode(value: &[u8], of: (&Digest, &Digest), left: Duration, here:
     let owner = Owner { tenant: record.tenant.into(), key: record.key.into(), user: None };
     let stamp = Stamp { here, shared: PurgeMark { epoch: record.epoch, seq: record.seq } };
     let (key, partition) = (*of.0, *of.1);
-    let ask = Ask {
-        owner,
-        model: record.model.into(),
-        partition,
-        key,
-        text: record.text,
-        stamp,
-        vector: OnceLock::new(),
-        card: OnceLock::new(),
-    };
+    let (model, text, known) = (record.model.into(), record.text, Known::default());
+    let ask = Ask { owner, model, partition, key, text, stamp, known };
     let ttl = Duration::from_millis(record.ttl_ms);
     let left = left.min(ttl);
     let now = Instant::now();
@@ -128,6 +120,7 @@ fn seal((key, partition): (&Digest, &Digest), length: [u8; 4], packed: &[u8]) ->
 
 #[cfg(test)]
 mod tests {
+    use crate::cache::store::Shelved;
     use serde_json::json;
 
     use super::*;
@@ -147,20 +140,11 @@ mod tests {
         let owner = Owner { tenant: "acme".into(), key: "web".into(), user: Some("ann".to_owned()) };
         let stamp = Stamp { here: 9, shared: PurgeMark { epoch: u64::MAX, seq: 4 } };
         let (partition, key, text) = ([1; 32], [2; 32], Some("Who is it?".to_owned()));
-        let ask = Ask {
-            owner,
-            model: "m".into(),
-            partition,
-            key,
-            text,
-            stamp,
-            vector: OnceLock::new(),
-            card: OnceLock::new(),
-        };
+        let ask = Ask { owner, model: "m".into(), partition, key, text, stamp, known: Known::default() };
         Entry {
             answer: Arc::new(answer),
             ask,
-            shelved: None,
+            shelved: Some(Shelved { id: 1, dimensions: 0 }),
             kept: Instant::now(),
             ttl: Duration::from_mins(1),
             made: MADE,

@@ -77,7 +77,7 @@ impl Shelves {
         let found = self.all.lock().get(partition).map(Arc::clone)?;
         let (prompt, semantic) = (question.prompt(), question.semantic);
         // What is near differs from model to model: the nearest are judged, however far they are.
-        let outside = vector.map(|vector| question.card().clone().found_by(vector));
+        let outside = vector.map(|vector| question.card().found_by(vector));
         let by = outside.as_ref().map_or((question.card(), LEAST_SIMILARITY), |card| (card, -1.0));
         let shelf = found.read();
         let hit = shelf.prompts.lookup(prompt, by, semantic.threshold(false_hits), semantic)?;

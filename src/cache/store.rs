@@ -199,7 +199,7 @@ impl Cache {
         }
         if let Some(card) = question.and_then(Question::into_card).filter(|_| found.is_none()) {
             // If another has set it, it is the same.
-            drop(ask.card.set(card));
+            drop(ask.known.card.set(card));
         }
         found
     }
@@ -274,7 +274,7 @@ impl Cache {
 
     /// By what its prompt is found; nothing if an answer is for the same request only.
     fn shelf_card(&self, ask: &mut Ask, rules: &CacheRules) -> Option<Card> {
-        let (vector, known) = (ask.vector.take(), ask.card.take());
+        let (vector, known) = (ask.known.vector.take(), ask.known.card.take());
         let semantic = self.semantic_if(ask)?;
         let text = ask.text.as_deref()?;
         let card = known.map_or_else(|| semantic.card(text), |card| *card);

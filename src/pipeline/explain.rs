@@ -8,8 +8,7 @@ use http::HeaderMap;
 use sluice_policies::{Key, Kind, Mode};
 use sluice_providers::{Call, Usage};
 
-use super::{count, identify, route};
-use crate::cache::Ask;
+use super::{count, identify, lookup, route};
 use crate::config::{CacheRules, Config, TargetRoute};
 use crate::error::Error;
 use crate::telemetry::RouteMetrics;
@@ -126,8 +125,7 @@ pub fn explain(config: &Config, key: Arc<Key>, call: &Call, counter: &Counter) -
 fn caching(config: &Config, plan: &route::Plan, who: &identify::Identity, call: &Call) -> Caching {
     let Some(policy) = &config.cache else { return Caching::Off };
     let Some(rules) = policy.rules_for(&who.subject(plan.model())) else { return Caching::Uncovered };
-    let targets: Vec<&str> = plan.route().targets.iter().map(|target| &*target.label).collect();
-    match Ask::of(call, who.owner(), plan.model(), &targets, rules) {
+    match lookup::asked(call, who.owner(), plan.route(), rules) {
         Ok(ask) => {
             let words = if ask.text.is_some() { Words::Other } else { Words::Same };
             Caching::Under(Arc::clone(rules), words)

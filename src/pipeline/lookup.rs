@@ -17,8 +17,8 @@ use super::open::Gateway;
 use super::record::Recorder;
 use super::route::Plan;
 use super::verify::Check;
-use crate::cache::{Ask, Cache, Control, Delivered, Digest, Found, Stamp, Tier};
-use crate::config::{CacheRules, Config};
+use crate::cache::{Ask, Cache, Control, Delivered, Digest, Found, Owner, Stamp, Tier};
+use crate::config::{CacheRules, Config, ModelRoute};
 use crate::error::Error;
 use crate::telemetry::CacheMetrics;
 
@@ -184,11 +184,14 @@ async fn ask(
     let owner = who.owner();
     let (call, route, rules) = (Arc::clone(call), Arc::clone(plan.route()), Arc::clone(rules));
     let (heavy, stamp) = (call.body.len() > config.limits.count_off_thread_above, gateway.cache.stamp());
-    let work = move || {
-        let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();
-        Ask::of(&call, owner, &route.name, &targets, &rules).map(|ask| ask.since(stamp))
-    };
+    let work = move || asked(&call, owner, &route, &rules).map(|ask| ask.since(stamp));
     if heavy { gateway.offload.run(work).await } else { Ok(work()) }
+}
+
+/// What a request asks under these rules; an error is why the cache has no part in it.
+pub(super) fn asked(call: &Call, owner: Owner, route: &ModelRoute, rules: &CacheRules) -> Result<Ask, &'static str> {
+    let targets: Vec<&str> = route.targets.iter().map(|target| &*target.label).collect();
+    Ask::of(call, owner, &route.name, &targets, rules)
 }
 
 fn replay(found: &Found, call: &Call, mut headers: HeaderMap, recorder: &mut Recorder) -> Replay {

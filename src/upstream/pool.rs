@@ -202,9 +202,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .connect_timeout(terms.connect);
+        let secure = url.starts_with("https:");
         // Without TLS there is nobody to trust.
-        let plain = |builder: reqwest::ClientBuilder| builder.http2_prior_knowledge().tls_certs_only([]);
-        let builder = if url.starts_with("https:") { builder } else { plain(builder) };
+        let builder = if secure { builder } else { builder.http2_prior_knowledge().tls_certs_only([]) };
         Ok(Self::Http2(builder.build()?))
     }
 
