@@ -112,4 +112,23 @@ mod tests {
         }
         assert!(forbidden * 4 > vetoed, "{forbidden} of {vetoed}");
     }
+    #[test]
+    fn numbers_negation_and_names_on_both_sides_are_seen_at_a_glance() {
+        let semantic = Semantic::built_in().unwrap();
+        let forbids = |a: &str, b: &str| semantic.card(a).glance.forbids(&semantic.card(b).glance);
+        for (a, b) in [
+            ("how far is 10 miles", "how far is 12 miles"),
+            ("is it safe to eat", "is it not safe to eat"),
+            ("the capital of Kenya", "the capital of Peru"),
+        ] {
+            assert!(forbids(a, b) && forbids(b, a), "{a} | {b}");
+        }
+        for (a, b) in [
+            ("how far is 1 mile", "how far is a mile"),
+            ("the capital of Kenya", "the capital of that country"),
+            ("the capital of Kenya", "tell me the capital of kenya"),
+        ] {
+            assert!(!forbids(a, b) && !forbids(b, a), "{a} | {b}");
+        }
+    }
 }
