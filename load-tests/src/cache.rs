@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// Length of each measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Answers kept in one partition before anything is measured
+    /// Answers kept in one partition, halfway through: misses are kept too
     #[arg(long, default_value_t = 10_000)]
     entries: u64,
 }
@@ -88,6 +88,8 @@ struct Subject {
     client: Client,
     /// By load, in the order of [`Load::ALL`].
     samples: [Vec<Sample>; 3],
+    /// What a look-up that missed took by the gateway's own clock, in microseconds, in each round.
+    missed: Vec<f64>,
     /// Resident bytes that the answers took, and bytes that the gateway counts, for each.
     entry: Option<(f64, f64)>,
 }
@@ -99,8 +101,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let mut subjects = Vec::new();
     for mode in ["off", "exact", "semantic"] {
         let mut subject = start(&options.sluice, &mock, folder.path(), mode).await?;
-        progress(&format!("{mode}: {} requests to begin with", options.entries));
-        fill(&mut subject, options.entries).await?;
+        let entries = options.to_begin_with();
+        progress(&format!("{mode}: {entries} requests to begin with"));
+        fill(&mut subject, entries).await?;
         subjects.push(subject);
     }
     let time = Duration::from_secs(options.seconds);
@@ -111,11 +114,15 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
             for subject in &mut subjects {
                 let Some(outcome) = load.outcome(subject.mode) else { continue };
                 progress(&format!("round {round}, {}: {}", subject.mode, load.name()));
-                let body = |number| load.body(asked + number, options.entries);
-                let before = subject.gateway.server.cpu()?;
+                let body = |number| load.body(asked + number, options.to_begin_with());
+                let (before, looked) = (subject.gateway.server.cpu()?, subject.looked().await?);
                 let measured = send(&subject.client, body, outcome, (options.rate, time)).await?;
                 let cpu = subject.gateway.server.cpu()?.saturating_sub(before);
                 sent = sent.max(measured.times.len() + measured.failed);
+                if load == Load::Misses {
+                    let (taken, count) = subject.looked().await?;
+                    subject.missed.push(1e6 * (taken - looked.0) / (count - looked.1).max(1.0));
+                }
                 if let Some(samples) = subject.samples.get_mut(place) {
                     samples.push(Sample { measured, cpu });
                 }
@@ -127,6 +134,27 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     check(&subjects)
 }
 
+impl Options {
+    fn to_begin_with(&self) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
+        let each = (self.rate * Duration::from_secs(self.seconds).as_secs_f64()) as u64;
+        self.entries.saturating_sub(each * u64::from(ROUNDS) / 2)
+    }
+}
+
+impl Subject {
+    /// Seconds that look-ups took that missed, and how many there were.
+    async fn looked(&self) -> Result<(f64, f64), Failure> {
+        if self.mode == "off" {
+            return Ok((0.0, 0.0));
+        }
+        let page = Page::new(self.gateway.admin, "/metrics")?;
+        let metric =
+            async |what: &str| page.metric(&format!("sluice_cache_lookup_seconds_{what}{{result=\"miss\"}}")).await;
+        Ok((metric("sum").await?, metric("count").await?))
+    }
+}
+
 async fn start(binary: &Path, mock: &Server, folder: &Path, mode: &'static str) -> Result<Subject, Failure> {
     let policy = Policy { keys: &[(LOAD, "standard")], limits: ROOMY, ..Policy::default() }.text()?;
     let cache = if mode == "off" { String::new() } else { format!("cache: {{ mode: {mode} }}\n") };
@@ -134,7 +162,7 @@ async fn start(binary: &Path, mock: &Server, folder: &Path, mode: &'static str) 
     let setup = Setup { name: mode, config: &config, policy: &policy };
     let gateway = process::sluice(binary, mock.addr, folder, &setup).await?;
     let client = Client::new(gateway.server.addr, LOAD)?;
-    Ok(Subject { mode, gateway, client, samples: Default::default(), entry: None })
+    Ok(Subject { mode, gateway, client, samples: Default::default(), missed: Vec::new(), entry: None })
 }
 
 /// Asks so many different questions, a few at a time.
@@ -215,18 +243,17 @@ fn table(subjects: &[Subject], options: &Options) -> Table {
             table.row(cells);
         }
     }
-    let of = |read: fn((f64, f64)) -> f64| {
-        let mut cells = Vec::new();
+    let entry = |name: &str| format!("{name} ({} to begin with)", options.to_begin_with());
+    let least = |subject: &Subject| subject.missed.iter().copied().min_by(f64::total_cmp);
+    for (name, read) in [
+        ("never asked before: the look-up alone, µs".to_owned(), least as fn(&Subject) -> Option<f64>),
+        (entry("memory of an entry, bytes"), |subject| subject.entry.map(|e| e.0.round())),
+        (entry("of it counted by the gateway"), |subject| subject.entry.map(|e| e.1.round())),
+    ] {
+        let mut row = vec![name, "-".to_owned()];
         for subject in subjects.iter().skip(1) {
-            cells.extend([subject.entry.map_or_else(|| "-".to_owned(), |e| brief(read(e).round())), "-".to_owned()]);
+            row.extend([read(subject).map_or_else(|| "-".to_owned(), brief), "-".to_owned()]);
         }
-        cells
-    };
-    for (name, read) in
-        [("memory of an entry, bytes", (|e| e.0) as fn((f64, f64)) -> f64), ("of it counted by the gateway", |e| e.1)]
-    {
-        let mut row = vec![format!("{name} ({} kept)", options.entries), "-".to_owned()];
-        row.extend(of(read));
         table.row(row);
     }
     table

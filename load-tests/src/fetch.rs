@@ -50,11 +50,20 @@ impl Page {
         self.get().await.is_ok_and(|(status, _)| status == StatusCode::OK)
     }
 
-    pub(crate) async fn json(&self) -> Result<Value, Failure> {
+    async fn body(&self) -> Result<Vec<u8>, Failure> {
         let (status, body) = self.get().await?;
-        if status != StatusCode::OK {
-            return Err(format!("{}: status {status}", self.uri).into());
-        }
-        Ok(serde_json::from_slice(&body)?)
+        if status == StatusCode::OK { Ok(body) } else { Err(format!("{}: status {status}", self.uri).into()) }
+    }
+
+    pub(crate) async fn json(&self) -> Result<Value, Failure> {
+        Ok(serde_json::from_slice(&self.body().await?)?)
+    }
+
+    /// The value of a metric, named with its labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64, Failure> {
+        let page = String::from_utf8(self.body().await?)?;
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.ok_or_else(|| format!("{} has no {name}", self.uri))?;
+        Ok(value.parse()?)
     }
 }

@@ -1,11 +1,12 @@
 //! The nearest stored prompts of one partition: int8 vectors, every one looked at, so the answer is exact.
 
+mod blocks;
 mod scan;
 
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::vector::{Quantised, VectorError, as_similarity};
-use scan::Scan;
+use blocks::Blocks;
 
 /// A stored prompt and how near it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,18 +25,22 @@ pub struct Neighbour {
 #[derive(Debug, Default)]
 pub struct Index {
     dimensions: usize,
-    /// By part; each has the values of all rows in their order.
-    parts: [Vec<i8>; 3],
-    rows: Vec<Row>,
+    first: Blocks,
+    /// Length of the longest first part that there has been.
+    longest: f32,
+    /// The other two parts; each has the values of all rows in their order.
+    later: [Vec<i8>; 2],
+    rows: Rows,
     ids: Vec<u64>,
     slots: HashMap<u64, usize>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    scale: f32,
+/// What is told of each row beside its values.
+#[derive(Debug, Default)]
+struct Rows {
+    scales: Vec<f32>,
     /// Lengths of what comes after the first part, and after the second.
-    beyond: [f32; 2],
+    beyond: [Vec<f32>; 2],
 }
 
 impl Index {
@@ -54,10 +59,14 @@ impl Index {
         self.remove(id);
         self.dimensions = given;
         self.slots.insert(id, self.ids.len());
-        for (part, values) in self.parts.iter_mut().zip(parts(vector)) {
+        let [first, second, third] = parts(vector);
+        self.first.push(first);
+        self.longest = self.longest.max(length(first, vector.scale));
+        for (part, values) in self.later.iter_mut().zip([second, third]) {
             part.extend_from_slice(values);
         }
-        self.rows.push(Row { scale: vector.scale, beyond: beyond(vector) });
+        self.rows.scales.push(vector.scale);
+        self.rows.beyond.iter_mut().zip(beyond(vector)).for_each(|(of, length)| of.push(length));
         self.ids.push(id);
         Ok(())
     }
@@ -65,10 +74,15 @@ impl Index {
     /// Takes a vector out; the last one moves into its place. False if the id is not there.
     pub fn remove(&mut self, id: u64) -> bool {
         let Some(slot) = self.slots.remove(&id) else { return false };
-        for (part, width) in self.parts.iter_mut().zip(widths(self.dimensions)) {
+        let [_, second, third] = widths(self.dimensions);
+        self.first.swap_remove(slot);
+        for (part, width) in self.later.iter_mut().zip([second, third]) {
             swap_remove(part, slot, width);
         }
-        self.rows.swap_remove(slot);
+        self.rows.scales.swap_remove(slot);
+        for of in &mut self.rows.beyond {
+            of.swap_remove(slot);
+        }
         self.ids.swap_remove(slot);
         if let Some(moved) = self.ids.get(slot) {
             self.slots.insert(*moved, slot);
@@ -88,8 +102,9 @@ impl Index {
 
     /// Bytes held, with what the vectors have reserved.
     pub fn memory(&self) -> usize {
-        self.parts.iter().map(Vec::capacity).sum::<usize>()
-            + self.rows.capacity() * size_of::<Row>()
+        self.first.memory()
+            + self.later.iter().map(Vec::capacity).sum::<usize>()
+            + self.rows.scales.capacity() * 3 * size_of::<f32>()
             + self.ids.capacity() * size_of::<u64>()
             // A bucket and its control byte; hashbrown keeps at least an eighth free.
             + self.slots.capacity() * 8 / 7 * (size_of::<(u64, usize)>() + 1)
@@ -101,14 +116,15 @@ impl Index {
         if count == 0 || self.is_empty() || query.dimensions() != self.dimensions {
             return Vec::new();
         }
-        pulp::Arch::new().dispatch(Scan { index: self, query, count, at_least })
+        scan::scan(self, query, count, at_least)
     }
 }
 
 /// A quarter, a quarter, and the rest.
 fn widths(dimensions: usize) -> [usize; 3] {
-    let quarter = dimensions / 4;
-    [quarter, quarter, dimensions - 2 * quarter]
+    let quarter = dimensions.div_ceil(4);
+    let second = quarter.min(dimensions - quarter);
+    [quarter, second, dimensions - quarter - second]
 }
 
 fn parts(vector: &Quantised) -> [&[i8]; 3] {
@@ -119,9 +135,13 @@ fn parts(vector: &Quantised) -> [&[i8]; 3] {
 }
 
 fn beyond(vector: &Quantised) -> [f32; 2] {
-    let square = |part: &[i8]| -> i32 { part.iter().map(|x| i32::from(*x).pow(2)).sum() };
-    let [_, second, third] = parts(vector).map(square);
-    [second + third, third].map(|squares| as_similarity(squares, 1.0).sqrt() * vector.scale)
+    let [_, second, third] = parts(vector).map(|part| length(part, vector.scale));
+    [second.hypot(third), third]
+}
+
+fn length(values: &[i8], scale: f32) -> f32 {
+    let squares = values.iter().map(|x| i32::from(*x).pow(2)).sum();
+    as_similarity(squares, 1.0).sqrt() * scale
 }
 
 fn swap_remove(rows: &mut Vec<i8>, slot: usize, width: usize) {

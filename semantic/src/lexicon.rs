@@ -220,6 +220,10 @@ impl Lexicon {
 
     /// All that the lists say of a word.
     fn known(&self, word: &str) -> Known {
+        // In no list, and without an ending.
+        if word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',' | b':')) {
+            return Known { stem: word.into(), ..Known::default() };
+        }
         let stem = self.stem(word);
         Known {
             classes: self.classes(word),

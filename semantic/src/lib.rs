@@ -114,25 +114,28 @@ impl Semantic {
     /// Vetoes and score of a pair.
     pub fn judge(&self, a: &Prompt, b: &Prompt) -> Judgement {
         let conflicts = Conflicts::of(&a.document, &b.document, self.lexicon);
-        self.judged(a, b, &conflicts)
+        let features = features::features(a, b, &conflicts, self.lexicon);
+        let (similarity, score) = (similarity(&features), self.verifier.score(&features));
+        Judgement { similarity, veto: conflicts.first(), score }
     }
 
-    /// As [`Self::judge`] with a stored text; nothing when something forbids a hit.
-    pub fn judge_text(&self, prompt: &Prompt, text: &str) -> Option<Judgement> {
+    /// As [`Self::judge`] with a stored text; nothing when something forbids a hit. A score that is not above `threshold`
+    /// may come out as minus infinity: it is not worked out to its end.
+    pub fn judge_text(&self, prompt: &Prompt, text: &str, threshold: f64) -> Option<Judgement> {
         let document = Document::new(text, self.lexicon);
         let conflicts = Conflicts::of(&prompt.document, &document, self.lexicon);
         if conflicts.first().is_some() {
             return None;
         }
-        Some(self.judged(prompt, &Prompt::of(document, text, &self.model), &conflicts))
+        let features = features::features(prompt, &Prompt::of(document, text, &self.model), &conflicts, self.lexicon);
+        let score = self.verifier.score_above(&features, threshold).unwrap_or(f64::NEG_INFINITY);
+        Some(Judgement { similarity: similarity(&features), veto: None, score })
     }
+}
 
-    fn judged(&self, a: &Prompt, b: &Prompt, conflicts: &Conflicts) -> Judgement {
-        let features = features::features(a, b, conflicts, self.lexicon);
-        #[expect(clippy::cast_possible_truncation, reason = "it came from an f32")]
-        let similarity = features[0] as f32;
-        Judgement { similarity, veto: conflicts.first(), score: self.verifier.score(&features) }
-    }
+#[expect(clippy::cast_possible_truncation, reason = "it came from an f32")]
+fn similarity(features: &Features) -> f32 {
+    features[0] as f32
 }
 
 #[cfg(test)]

@@ -66,10 +66,29 @@ impl Model {
     pub(crate) fn embed(&self, text: &str) -> Embedding {
         let mut ids = Vec::with_capacity(text.len() / 3 + 4);
         self.pieces.encode(text, &mut ids);
+        pulp::Arch::new().dispatch(Sum { model: self, ids: &ids })
+    }
+}
+
+/// The embedding of a text's tokens, compiled for each instruction set and chosen at run time.
+struct Sum<'a> {
+    model: &'a Model,
+    ids: &'a [u32],
+}
+
+impl pulp::NullaryFnOnce for Sum<'_> {
+    type Output = Embedding;
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the instruction set")]
+    fn call(self) -> Embedding {
         let mut sum = [0.0_f32; DIMENSIONS];
-        for id in ids.into_iter().filter(|id| !SKIPPED.contains(id)) {
-            let id = id as usize;
-            if let (Some(row), Some(scale)) = (self.rows.get(id), self.scales.get(id)) {
+        for id in self.ids {
+            if SKIPPED.contains(id) {
+                continue;
+            }
+            let id = *id as usize;
+            if let (Some(row), Some(scale)) = (self.model.rows.get(id), self.model.scales.get(id)) {
                 for (s, &byte) in sum.iter_mut().zip(row) {
                     *s += scale * f32::from(byte.cast_signed());
                 }

@@ -75,19 +75,21 @@ impl Partition {
         threshold: f64,
         semantic: &Semantic,
     ) -> Option<Hit> {
-        let mut best: Option<Hit> = None;
+        let (mut best, mut least): (Option<Hit>, f64) = (None, threshold);
+        // Of two that are sure beyond any budget, the nearer one is as good.
+        let sure = threshold.max(semantic.threshold(0.0));
         let near = self.index.nearest(&card.vector, SHORTLIST, at_least);
         let known = near.iter().filter_map(|near| Some((near, self.prompts.get(&near.id)?)));
         let open = known.filter(|(_, (_, glance))| !card.glance.forbids(glance)).take(TAKEN_APART);
-        let judged = open.filter_map(|(near, (text, _))| Some((near, semantic.judge_text(prompt, text)?)));
-        for (near, judgement) in judged.take(JUDGED) {
-            // Of two that are sure beyond any budget, the nearer one is as good.
-            let sure = judgement.score > threshold.max(semantic.threshold(0.0));
-            let better = best.as_ref().is_none_or(|b| judgement.score > b.judgement.score);
-            if judgement.score > threshold && better {
+        let mut judged = 0;
+        for (near, (text, _)) in open {
+            let Some(judgement) = semantic.judge_text(prompt, text, least) else { continue };
+            judged += 1;
+            if judgement.score > least {
+                least = judgement.score;
                 best = Some(Hit { id: near.id, similarity: near.similarity, judgement });
             }
-            if sure {
+            if least > sure || judged == JUDGED {
                 break;
             }
         }

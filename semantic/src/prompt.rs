@@ -29,7 +29,8 @@ impl Prompt {
 
     /// With the vectors of a text that has been taken apart already.
     pub(crate) fn of(document: Document, text: &str, model: &Model) -> Self {
-        let (mut vectors, mut weights) = (Vec::new(), Vec::new());
+        let words = document.content.len();
+        let (mut vectors, mut weights) = (Vec::with_capacity(words), Vec::with_capacity(words));
         for word in document.content.iter().filter_map(|at| document.words.get(*at)) {
             let embedding = model.embed(word.word());
             weights.push(f64::from(embedding.length) + LEAST_WEIGHT);

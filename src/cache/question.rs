@@ -54,8 +54,9 @@ impl<'a> Question<'a> {
 
     /// Score and similarity of a stored prompt that asks the same.
     pub(super) fn same(&self, stored: &str, false_hits: f64) -> Option<(f64, f32)> {
-        let judged = self.semantic.judge_text(self.prompt(), stored)?;
-        let sure = judged.score > self.semantic.threshold(false_hits) && judged.similarity >= LEAST_SIMILARITY;
+        let threshold = self.semantic.threshold(false_hits);
+        let judged = self.semantic.judge_text(self.prompt(), stored, threshold)?;
+        let sure = judged.score > threshold && judged.similarity >= LEAST_SIMILARITY;
         sure.then_some((judged.score, judged.similarity))
     }
 }
@@ -71,7 +72,7 @@ mod tests {
         let same = |stored: &str| question.same(stored, sluice_semantic::DEFAULT_FALSE_HITS);
         assert!(same("How can I get my train ticket refunded?").is_some_and(|(_, similarity)| similarity > 0.6));
         let other = "How do I get a seat for my train ticket?";
-        assert!(semantic.judge_text(question.prompt(), other).is_some_and(|judged| judged.similarity > 0.6));
+        assert!(semantic.judge_text(question.prompt(), other, 0.0).is_some_and(|judged| judged.similarity > 0.6));
         assert_eq!(same(other), None);
     }
 }

@@ -93,7 +93,9 @@ mod tests {
     #[test]
     fn what_is_known_beforehand_is_what_would_be_worked_out() {
         let lexicon = Lexicon::built_in().unwrap();
-        for word in ["undo", "painters", "never", "the", "cheapest", "kubernetes", "forbidden", "miles", "zzyzx"] {
+        for word in
+            ["undo", "painters", "never", "the", "cheapest", "kubernetes", "forbidden", "miles", "zzyzx", "10", "3.11"]
+        {
             let entry = Entry::new(word.into(), lexicon);
             assert_eq!(entry.word(), word);
             assert_eq!(entry.stem(), lexicon.stem(word), "{word}");

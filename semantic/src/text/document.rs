@@ -69,8 +69,7 @@ pub(crate) enum Asks {
 
 impl Document {
     pub(crate) fn new(text: &str, lexicon: &'static Lexicon) -> Self {
-        let straight = text.replace('’', "'").replace(['“', '”'], "\"");
-        let (code, straight) = quoted::code_spans(&straight);
+        let (code, straight) = quoted::code_spans(&normal::straight(text));
         let plain = normal::plain(&straight, lexicon);
         let read = read::read(&plain, lexicon);
         let (mut words, numbers, signs) = (read.words, read.numbers, read.signs);

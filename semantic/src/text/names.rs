@@ -1,11 +1,12 @@
 //! Names in a text: words with a capital that no sentence put there.
 
 use crate::lexicon::{Entry, Lexicon, Text};
+use crate::text::normal;
 
 /// The stems of the names, each once.
 pub(crate) fn names(text: &str, lexicon: &'static Lexicon) -> Vec<Text> {
     let tokens = tokens(text);
-    let counts = |t: &&&str| t.chars().count() > 3 && !lexicon.is_stop(&t.to_lowercase());
+    let counts = |t: &&&str| t.chars().count() > 3 && !lexicon.is_stop(&normal::lower(t));
     let long: Vec<&&str> = tokens.iter().filter(counts).collect();
     let capital = |t: &str| t.starts_with(char::is_uppercase);
     // In A Headline Like This, a capital says nothing.

@@ -1,5 +1,6 @@
 //! Different spellings of one thing, made the same.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::lexicon::Lexicon;
@@ -30,6 +31,22 @@ const CONTRACTIONS: [(&str, &str); 19] = [
 
 static WRITTEN_OUT: LazyLock<Phrases> =
     LazyLock::new(|| Phrases::new(CONTRACTIONS.map(|(short, long)| (short.to_owned(), long.to_owned()))));
+
+/// Typographic quotation marks as those of a keyboard.
+pub(crate) fn straight(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.into();
+    }
+    text.replace('’', "'").replace(['“', '”'], "\"").into()
+}
+
+/// Lower case; copied only if it is not so already.
+pub(crate) fn lower(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        return text.into();
+    }
+    text.to_lowercase().into()
+}
 
 /// Lower case, single spaces, contractions written out, phrases as one word.
 pub(crate) fn plain(text: &str, lexicon: &Lexicon) -> String {

@@ -28,6 +28,9 @@ pub(crate) fn code_spans(text: &str) -> (Vec<String>, String) {
 pub(crate) fn quotations(text: &str) -> Vec<String> {
     const LONGEST: usize = 200;
     let mut found = Vec::new();
+    if !text.contains(['"', '\'']) {
+        return found;
+    }
     let (mut rest, mut before) = (text, None);
     while let Some(c) = rest.chars().next() {
         let after = rest.get(c.len_utf8()..).unwrap_or_default();
@@ -75,6 +78,9 @@ pub(crate) fn calls(plain: &str) -> Vec<String> {
 
 /// Names with letters and digits in them that are no number with its unit: "v1.2b", "s22". Sorted, each once.
 pub(crate) fn mixed(plain: &str) -> Vec<String> {
+    if !plain.bytes().any(|b| b.is_ascii_digit()) {
+        return Vec::new();
+    }
     let mut found: Vec<String> = plain
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '.'))
         .map(|t| t.trim_matches('.'))
@@ -89,6 +95,9 @@ pub(crate) fn mixed(plain: &str) -> Vec<String> {
 
 /// Names of hosts. Sorted, each once.
 pub(crate) fn addresses(plain: &str) -> Vec<String> {
+    if !plain.contains('.') {
+        return Vec::new();
+    }
     let mut found: Vec<String> = plain
         .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-')))
         .map(|t| t.trim_matches('.'))
