@@ -64,9 +64,14 @@ impl Model {
     }
 
     pub(crate) fn embed(&self, text: &str) -> Embedding {
-        let mut ids = Vec::with_capacity(text.len() / 3 + 4);
-        self.pieces.encode(text, &mut ids);
-        pulp::Arch::new().dispatch(Sum { model: self, ids: &ids })
+        self.embed_with(text, &mut Vec::with_capacity(text.len() / 3 + 4))
+    }
+
+    /// The same with room for the tokens, for whoever embeds many.
+    pub(crate) fn embed_with(&self, text: &str, ids: &mut Vec<u32>) -> Embedding {
+        ids.clear();
+        self.pieces.encode(text, ids);
+        pulp::Arch::new().dispatch(Sum { model: self, ids })
     }
 }
 

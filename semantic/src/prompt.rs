@@ -31,13 +31,14 @@ impl Prompt {
     pub(crate) fn of(document: Document, text: &str, model: &Model) -> Self {
         let words = document.content.len();
         let (mut vectors, mut weights) = (Vec::with_capacity(words), Vec::with_capacity(words));
+        let mut ids = Vec::with_capacity(text.len() / 3 + 4);
         for word in document.content.iter().filter_map(|at| document.words.get(*at)) {
-            let embedding = model.embed(word.word());
+            let embedding = model.embed_with(word.word(), &mut ids);
             weights.push(f64::from(embedding.length) + LEAST_WEIGHT);
             vectors.push(embedding.unit);
         }
         let trigrams = trigrams(&document.plain);
-        Self { document, embedding: Box::new(model.embed(text)), vectors, weights, trigrams }
+        Self { document, embedding: Box::new(model.embed_with(text, &mut ids)), vectors, weights, trigrams }
     }
 
     /// The embedding, of length 1, for an index elsewhere.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::LoadError;
-use crate::features::{CONFLICTS, Features, NAMES};
+use crate::features::{CONFLICTS, FEATURES, Features, NAMES};
 
 static VERIFIER: &str = include_str!("../data/verifier.json");
 
@@ -21,13 +21,13 @@ struct Raw {
 #[serde(untagged)]
 enum RawNode {
     Split(usize, f64, usize, usize),
-    Leaf([f64; 1]),
+    Leaf([f32; 1]),
 }
 
 /// Leaves that a tree may have: a bit for each.
 const LEAVES: usize = 16;
 /// Trees that are asked at once. The first ones say the most.
-const BLOCK: usize = 100;
+const BLOCK: usize = 50;
 /// What rounding may take from the sum of the leaves that are left.
 const SLACK: f64 = 1e-9;
 
@@ -61,10 +61,12 @@ pub(crate) struct Verifier {
 /// Some trees in the order of their training.
 #[derive(Debug)]
 struct Block {
-    /// The splits of each feature, their thresholds rising.
-    splits: Vec<Vec<Split>>,
+    /// Those of one feature behind those of another, so that memory is read in its order; of each the thresholds rise.
+    splits: Vec<Split>,
+    /// Where those of each feature end.
+    ends: [usize; FEATURES],
     /// What the leaves of each tree say, from the lowest side to the highest.
-    trees: Vec<[f64; LEAVES]>,
+    trees: Vec<[f32; LEAVES]>,
     /// What all later blocks can add at most.
     later: f64,
 }
@@ -133,21 +135,28 @@ impl Block {
             leaves.iter_mut().zip(tree.leaves).for_each(|(leaf, value)| *leaf = value);
             trees.push(leaves);
         }
-        for of in &mut splits {
+        let mut ends = [0; FEATURES];
+        let mut end = 0;
+        for (of, to) in splits.iter_mut().zip(&mut ends) {
             of.sort_by(|a: &Split, b| a.threshold.total_cmp(&b.threshold));
+            end += of.len();
+            *to = end;
         }
-        Some(Self { splits, trees, later: 0.0 })
+        Some(Self { splits: splits.concat(), ends, trees, later: 0.0 })
     }
 
     /// The sum of the highest leaves.
     fn most(&self) -> f64 {
-        self.trees.iter().map(|leaves| leaves.iter().copied().fold(f64::NEG_INFINITY, f64::max)).sum()
+        self.trees.iter().map(|leaves| f64::from(leaves.iter().copied().fold(f32::NEG_INFINITY, f32::max))).sum()
     }
 
     /// Adds what its trees say, one after the other.
     fn add(&self, sum: f64, features: &Features) -> f64 {
         let mut left = [u16::MAX; BLOCK];
-        for (splits, x) in self.splits.iter().zip(features) {
+        let mut begin = 0;
+        for (end, x) in self.ends.iter().zip(features) {
+            let splits = self.splits.get(begin..*end).unwrap_or_default();
+            begin = *end;
             #[expect(clippy::cast_possible_truncation, reason = "as the thresholds")]
             let x = *x as f32;
             for split in splits.iter().take_while(|split| split.threshold < x) {
@@ -156,8 +165,8 @@ impl Block {
                 }
             }
         }
-        let leaf = |(leaves, left): (&[f64; LEAVES], u16)| leaves.get(left.trailing_zeros() as usize).copied();
-        self.trees.iter().zip(left).filter_map(leaf).fold(sum, |sum, leaf| sum + leaf)
+        let leaf = |(leaves, left): (&[f32; LEAVES], u16)| leaves.get(left.trailing_zeros() as usize).copied();
+        self.trees.iter().zip(left).filter_map(leaf).fold(sum, |sum, leaf| sum + f64::from(leaf))
     }
 }
 
@@ -166,7 +175,7 @@ struct Tree<'a> {
     number: u16,
     nodes: &'a [RawNode],
     splits: &'a mut [Vec<Split>],
-    leaves: Vec<f64>,
+    leaves: Vec<f32>,
 }
 
 impl Tree<'_> {
@@ -197,14 +206,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::FEATURES;
 
     fn walked(raw: &Raw, features: &Features) -> f64 {
         let leaf = |tree: &Vec<RawNode>| {
             let mut at = 0;
             loop {
                 match tree[at] {
-                    RawNode::Leaf([value]) => return value,
+                    RawNode::Leaf([value]) => return f64::from(value),
                     RawNode::Split(feature, threshold, low, high) => {
                         at = if features[feature] <= threshold { low } else { high };
                     }

@@ -22,6 +22,21 @@ pub(crate) struct WordPiece {
     unknown: u32,
 }
 
+/// A word of ASCII while it is read; of one that is too long only so much as shows it.
+struct Word {
+    bytes: [u8; LONGEST_WORD + 1],
+    length: usize,
+}
+
+impl Word {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+}
+
 impl WordPiece {
     /// The vocabulary in the binary.
     pub(crate) fn built_in() -> Self {
@@ -72,7 +87,7 @@ impl WordPiece {
     }
 
     fn encode_ascii(&self, text: &[u8], ids: &mut Vec<u32>) {
-        let mut word = Vec::with_capacity(32);
+        let mut word = Word { bytes: [0; LONGEST_WORD + 1], length: 0 };
         for &byte in text {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' => self.flush(&mut word, ids),
@@ -87,11 +102,10 @@ impl WordPiece {
         self.flush(&mut word, ids);
     }
 
-    fn flush(&self, word: &mut Vec<u8>, ids: &mut Vec<u32>) {
-        if !word.is_empty() {
-            let characters = word.len();
-            self.pieces(word, characters, ids);
-            word.clear();
+    fn flush(&self, word: &mut Word, ids: &mut Vec<u32>) {
+        if word.length > 0 {
+            self.pieces(word.bytes.get(..word.length).unwrap_or_default(), word.length, ids);
+            word.length = 0;
         }
     }
 
