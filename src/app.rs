@@ -172,6 +172,7 @@ fn build(config: Config) -> Result<Arc<Gateway>, StartError> {
         offload: Offload::new(cores),
     });
     gateway.sinks.reloaded(&gateway.live.status());
+    tell_untrusted(&gateway.live.snapshot());
     // The first request must not pay for loading the vocabularies.
     let (counter, config) = (Arc::clone(&gateway.counter), gateway.live.snapshot());
     gateway.tasks.spawn_blocking(move || {
@@ -202,6 +203,14 @@ fn watch(gateway: &Arc<Gateway>, path: PathBuf, stop: CancellationToken) {
             gateway.upstreams.retain(&config);
             gateway.targets.reloaded(&config);
             gateway.sinks.reloaded(&gateway.live.status());
+            tell_untrusted(&config);
         }
     });
+}
+
+/// The other providers are served all the same.
+fn tell_untrusted(config: &Config) {
+    if let Some(message) = upstream::untrusted(config) {
+        tracing::error!("no request can reach {message}");
+    }
 }

@@ -27,7 +27,7 @@ enum RawNode {
 /// Leaves that a tree may have: a bit for each.
 const LEAVES: usize = 16;
 /// Trees that are asked at once. The first ones say the most.
-const BLOCK: usize = 50;
+const BLOCK: usize = 100;
 /// What rounding may take from the sum of the leaves that are left.
 const SLACK: f64 = 1e-9;
 

@@ -7,6 +7,7 @@ use sluice_policies::PolicySet;
 
 use crate::app::StartError;
 use crate::config;
+use crate::upstream::untrusted;
 
 /// Loads everything as `serve` would, and says what it found.
 pub(super) fn run(path: &Path) -> Result<(), StartError> {
@@ -21,6 +22,9 @@ pub(super) fn run(path: &Path) -> Result<(), StartError> {
         config.policies.keys().count(),
         config.policies.limits().count()
     )?;
+    if let Some(message) = untrusted(&config) {
+        writeln!(out, "warning: on this machine no request would reach {message}")?;
+    }
     for model in config.models.values() {
         for target in model.targets.iter().filter(|target| !target.model.known) {
             writeln!(

@@ -19,6 +19,7 @@ mod prefix;
 mod registry;
 mod tail;
 mod target;
+mod trust;
 mod window;
 
 pub use balance::{Why, local_number};
@@ -32,3 +33,4 @@ pub use prefix::chain;
 pub use registry::Targets;
 pub use tail::{Pieces, Tail};
 pub use target::{Mode, Override, Serving, TargetState};
+pub use trust::untrusted;

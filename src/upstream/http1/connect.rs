@@ -52,6 +52,11 @@ impl Connector {
     }
 }
 
+/// Whether there are certificates to trust; the error says what to do.
+pub(crate) fn trusted() -> Result<(), Cause> {
+    tls().map(drop)
+}
+
 fn tls() -> Result<ClientConfig, Cause> {
     if let Some(known) = TLS.get() {
         return Ok(known.clone());

@@ -13,3 +13,4 @@ mod quiet;
 
 pub(super) use body::Body;
 pub(super) use client::{Client, Fault};
+pub(super) use connect::trusted;
