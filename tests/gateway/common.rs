@@ -143,6 +143,17 @@ impl Gate {
         }
         panic!("{} leases are still open after a second", self.gateway().store.open_leases());
     }
+
+    /// Waits until a metric says so: where Envoy relays the answer, its client may have it before it is counted.
+    pub(crate) async fn counts(&self, line: &str) {
+        for _ in 0..100 {
+            if self.admin("/metrics").await.lines().any(|told| told == line) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no {line} after a second in {}", self.admin("/metrics").await);
+    }
 }
 
 /// The mode of the Envoy that the tests of this run go through; none for the HTTP door.
