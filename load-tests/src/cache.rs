@@ -137,10 +137,11 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
 }
 
 impl Options {
+    /// Answers before anything is measured: at least half of them, however many misses will be kept.
     fn to_begin_with(&self) -> u64 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
         let each = (self.rate * Duration::from_secs(self.seconds).as_secs_f64()) as u64;
-        self.entries.saturating_sub(each * u64::from(ROUNDS) / 2)
+        self.entries.saturating_sub(each * u64::from(ROUNDS) / 2).max(self.entries / 2)
     }
 }
 
