@@ -58,3 +58,17 @@ fn word(token: &str) -> String {
     let word = lower.trim_end_matches(['.', '\'', '-']);
     word.strip_suffix("'s").unwrap_or(word).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_without_meaning_make_no_headline_however_they_are_written() {
+        let lexicon = Lexicon::built_in().unwrap();
+        for text in ["What About This Redis", "What about this Redis"] {
+            assert_eq!(names(text, lexicon), ["redis"], "{text}");
+        }
+        assert!(names("Cheap Flights Lisbon", lexicon).is_empty(), "a headline");
+    }
+}
